@@ -212,22 +212,25 @@ impl View {
         let at = |strides: &[isize]| corner.iter().zip(strides).map(|(&p, &s)| p as isize * s).sum::<isize>();
         let origin = unravel(self.offset + at(&self.strides));
         let steps: Vec<Vec<isize>> = self.strides.iter().map(|&s| unravel(s)).collect();
+        // Range of each coordinate over all points that are not masked, and the axes that move it.
+        let mut ranges = Vec::with_capacity(rank);
         for t in 0..rank {
-            // Range of coordinate t over all points that are not masked.
             let (mut low, mut high, mut movers) = (origin[t], origin[t], Vec::new());
             for (axis, step) in steps.iter().enumerate() {
-                if step[t] == 0 || self.shape[axis] <= 1 {
-                    continue;
-                }
                 let last = (mask[axis].1 - corner[axis]) as isize - 1;
-                low += (step[t] * last).min(step[t] * (mask[axis].0 - corner[axis]) as isize);
-                high += (step[t] * last).max(step[t] * (mask[axis].0 - corner[axis]) as isize);
-                movers.push((axis, step[t]));
+                if step[t] != 0 && last > 0 {
+                    low += (step[t] * last).min(0);
+                    high += (step[t] * last).max(0);
+                    movers.push((axis, step[t]));
+                }
             }
             if low < 0 || high >= next.shape[t] as isize {
                 return None;
             }
-            let Some(next_mask) = &next.mask else { continue };
+            ranges.push((low, high, movers));
+        }
+        let next_mask = next.mask_or_full();
+        for (t, (low, high, movers)) in ranges.into_iter().enumerate() {
             let (valid_low, valid_high) = (next_mask[t].0 as isize, next_mask[t].1 as isize);
             if valid_low <= low && high < valid_high {
                 continue;
