@@ -1,14 +1,29 @@
 //! The lazy tensor core of anygrad: the graph language, gradients, the schedule, and the layers built on them.
 //!
-//! It knows no GPU: devices are reached through the open [`backend::Backend`] trait.
+//! It knows no GPU: devices are reached through the open [`backend::Backend`] trait. Data flows one way:
+//!
+//! `Tensor` methods -> [`graph::Graph`] (simplified) -> schedule (fuse, plan memory) -> [`backend::Plan`] of
+//! [`kernel::Kernel`]s -> a backend's `Executable`.
 
 pub mod backend;
+pub mod device;
 pub mod dtype;
 pub mod error;
+pub mod graph;
 pub mod interpret;
 pub mod kernel;
+pub mod op;
+pub mod program;
 pub mod scalar;
+mod shape;
+mod simplify;
+pub mod tensor;
+pub mod trace;
+pub mod var;
 pub mod view;
 
+pub use device::Device;
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
+pub use tensor::Tensor;
+pub use var::Var;

@@ -212,22 +212,25 @@ impl View {
         let at = |strides: &[isize]| corner.iter().zip(strides).map(|(&p, &s)| p as isize * s).sum::<isize>();
         let origin = unravel(self.offset + at(&self.strides));
         let steps: Vec<Vec<isize>> = self.strides.iter().map(|&s| unravel(s)).collect();
+        // Range of each coordinate over all points that are not masked, and the axes that move it.
+        let mut ranges = Vec::with_capacity(rank);
         for t in 0..rank {
-            // Range of coordinate t over all points that are not masked.
             let (mut low, mut high, mut movers) = (origin[t], origin[t], Vec::new());
             for (axis, step) in steps.iter().enumerate() {
-                if step[t] == 0 || self.shape[axis] <= 1 {
-                    continue;
-                }
                 let last = (mask[axis].1 - corner[axis]) as isize - 1;
-                low += (step[t] * last).min(step[t] * (mask[axis].0 - corner[axis]) as isize);
-                high += (step[t] * last).max(step[t] * (mask[axis].0 - corner[axis]) as isize);
-                movers.push((axis, step[t]));
+                if step[t] != 0 && last > 0 {
+                    low += (step[t] * last).min(0);
+                    high += (step[t] * last).max(0);
+                    movers.push((axis, step[t]));
+                }
             }
             if low < 0 || high >= next.shape[t] as isize {
                 return None;
             }
-            let Some(next_mask) = &next.mask else { continue };
+            ranges.push((low, high, movers));
+        }
+        let next_mask = next.mask_or_full();
+        for (t, (low, high, movers)) in ranges.into_iter().enumerate() {
             let (valid_low, valid_high) = (next_mask[t].0 as isize, next_mask[t].1 as isize);
             if valid_low <= low && high < valid_high {
                 continue;
@@ -243,7 +246,8 @@ impl View {
                     };
                     let first = -(-near).div_euclid(step.abs()) + corner[axis] as isize;
                     let last = far.div_euclid(step.abs()) + corner[axis] as isize;
-                    mask[axis] = (mask[axis].0.max(first.max(0) as usize), mask[axis].1.min((last + 1).max(0) as usize));
+                    mask[axis] =
+                        (mask[axis].0.max(first.max(0) as usize), mask[axis].1.min((last + 1).max(0) as usize));
                     if mask[axis].0 >= mask[axis].1 {
                         return Some(View::hidden(&self.shape));
                     }
@@ -252,7 +256,8 @@ impl View {
             }
         }
         let dot = |c: &[isize]| c.iter().zip(&next.strides).map(|(c, s)| c * s).sum::<isize>();
-        let strides: Vec<isize> = steps.iter().zip(&self.shape).map(|(s, &n)| if n == 1 { 0 } else { dot(s) }).collect();
+        let strides: Vec<isize> =
+            steps.iter().zip(&self.shape).map(|(s, &n)| if n == 1 { 0 } else { dot(s) }).collect();
         let offset = next.offset + dot(&origin) - at(&strides);
         let view = View { shape: self.shape.clone(), strides, offset, mask: None };
         Some(view.with_mask(mask))
@@ -266,7 +271,8 @@ impl View {
     /// The same map over row-major numbers with neighbouring axes joined where strides and mask allow.
     fn merged(&self) -> View {
         let full = self.mask_or_full();
-        let (mut shape, mut strides, mut mask) = (Vec::<usize>::new(), Vec::<isize>::new(), Vec::<(usize, usize)>::new());
+        let (mut shape, mut strides, mut mask) =
+            (Vec::<usize>::new(), Vec::<isize>::new(), Vec::<(usize, usize)>::new());
         for axis in 0..self.shape.len() {
             let size = self.shape[axis];
             if size == 1 && full[axis] == (0, 1) {

@@ -64,7 +64,7 @@ proptest! {
             joined = joined.then(&Layout::of(view.clone()));
         }
         for p in points(separate.shape()) {
-            prop_assert_eq!(separate.index(&p), joined.index(&p), "{:?} of {:?}", p, joined);
+            prop_assert_eq!(separate.index(&p), joined.index(&p), "{:?} of {:?} from {:?}", p, joined, chain);
         }
     }
 }

@@ -1,0 +1,113 @@
+//! Making tensors: from host numbers, constants, ranges, and random generators.
+
+use crate::device::Device;
+use crate::dtype::{DType, Element, Scalar};
+use crate::error::{Error, Result};
+use crate::op::Op;
+use crate::shape;
+use crate::tensor::Tensor;
+
+impl Tensor {
+    /// A tensor from host numbers in row-major order; the copy to the device starts at once.
+    ///
+    /// # Panics
+    /// If the length is not the product of the shape, or the device does not support the type.
+    ///
+    /// # Errors
+    /// If memory cannot be had or the device fails.
+    #[track_caller]
+    pub fn try_from_slice<T: Element>(values: &[T], shape: &[usize], device: &Device) -> Result<Tensor> {
+        let len: usize = shape.iter().product();
+        if values.len() != len {
+            shape::fail(
+                "from_vec",
+                format!("{} numbers do not fill the shape {shape:?}, which has {len}", values.len()),
+            );
+        }
+        let mut bytes = Vec::with_capacity(len * T::DTYPE.size() + 3);
+        T::store(values, &mut bytes);
+        Tensor::try_from_bytes(bytes, T::DTYPE, shape, device)
+    }
+
+    /// A tensor from stored bytes (see [`DType`]) in row-major order.
+    ///
+    /// # Errors
+    /// If the length does not fit the shape, memory cannot be had, or the device fails or lacks the type.
+    #[track_caller]
+    pub fn try_from_bytes(mut bytes: Vec<u8>, dtype: DType, shape: &[usize], device: &Device) -> Result<Tensor> {
+        let len = shape.iter().product::<usize>() * dtype.size();
+        if bytes.len() != len {
+            let message = format!("{} bytes, but {shape:?} of {dtype} takes {len}", bytes.len());
+            return Err(Error::data("tensor", message));
+        }
+        if !device.supports(dtype) {
+            return Err(Error::Unsupported {
+                what: format!("elements of type {dtype}"),
+                device: device.name(),
+                instead: "cast to f32".into(),
+            });
+        }
+        bytes.resize(len.next_multiple_of(4), 0);
+        let buffer = device.allocate(bytes.len())?;
+        if !bytes.is_empty() {
+            device.backend().write(&buffer, 0, &bytes)?;
+        }
+        Ok(Tensor::from_buffer(buffer, shape.to_vec(), dtype, device.clone()))
+    }
+
+    /// A tensor from host numbers in row-major order.
+    ///
+    /// ```ignore
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], &[2, 2], &device);
+    /// ```
+    ///
+    /// # Panics
+    /// If the length is not the product of the shape, the device lacks the type, or memory cannot be had
+    /// ([`Tensor::try_from_slice`] returns that as an error).
+    #[track_caller]
+    pub fn from_vec<T: Element>(values: Vec<T>, shape: &[usize], device: &Device) -> Tensor {
+        match Tensor::try_from_slice(&values, shape, device) {
+            Ok(tensor) => tensor,
+            Err(error) => shape::fail("from_vec", error),
+        }
+    }
+
+    /// The same number everywhere; takes no memory until it must.
+    #[track_caller]
+    pub fn full(shape: &[usize], value: f64, dtype: DType, device: &Device) -> Tensor {
+        let value = Scalar(dtype.round(value));
+        Tensor::node(Op::Constant(value), Vec::new(), shape.to_vec(), dtype, device.clone())
+    }
+
+    /// f32 zeros.
+    #[track_caller]
+    pub fn zeros(shape: &[usize], device: &Device) -> Tensor {
+        Tensor::full(shape, 0.0, DType::F32, device)
+    }
+
+    /// f32 ones.
+    #[track_caller]
+    pub fn ones(shape: &[usize], device: &Device) -> Tensor {
+        Tensor::full(shape, 1.0, DType::F32, device)
+    }
+
+    /// A constant of this tensor's shape, type and device.
+    #[track_caller]
+    pub fn full_like(&self, value: f64) -> Tensor {
+        Tensor::full(self.shape(), value, self.dtype(), self.device())
+    }
+
+    /// Row-major numbers 0, 1, 2, ... (i32) of a shape.
+    #[track_caller]
+    pub(crate) fn iota(shape: &[usize], device: &Device) -> Tensor {
+        Tensor::node(Op::Iota, Vec::new(), shape.to_vec(), DType::I32, device.clone())
+    }
+
+    /// Random u32 words, all values equally likely. Inside of a program they are new at each run.
+    /// Source: Philox 4x32-10, see [`crate::scalar::philox`].
+    #[track_caller]
+    pub fn random_bits(shape: &[usize], device: &Device) -> Tensor {
+        let (state, stream) = crate::trace::random_state(device);
+        Tensor::node(Op::Random { stream }, vec![state], shape.to_vec(), DType::U32, device.clone())
+    }
+}
