@@ -10,6 +10,7 @@ pub mod device;
 pub mod dtype;
 pub mod error;
 pub mod graph;
+pub mod interpret;
 pub mod kernel;
 mod kernel_edit;
 pub mod op;
