@@ -9,6 +9,7 @@ pub mod backend;
 pub mod device;
 pub mod dtype;
 pub mod error;
+pub mod grad;
 pub mod graph;
 pub mod kernel;
 pub mod op;

@@ -1,0 +1,1 @@
+//! What gradients promise beyond numbers: messages, and small graphs. The numbers are checked by the table of cases.
