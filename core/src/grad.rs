@@ -154,13 +154,12 @@ impl Tensor {
                 incoming.entry(input.0.id).or_default().add(gradient);
             }
         }
-        // A target may hang on paths only that a rule skipped; then its gradient is 0.
         let mut gradients = Vec::with_capacity(wanted.len());
-        for tensor in &wanted {
-            gradients.push(match found.get(&tensor.0.id) {
-                Some(gradient) => gradient.clone(),
-                None => tensor.full_like(0.0),
-            });
+        for (target, tensor) in targets.iter().zip(&wanted) {
+            match found.get(&tensor.0.id) {
+                Some(gradient) => gradients.push(gradient.clone()),
+                None => fail("gradients", format!("no rule led to {}", target.describe())),
+            }
         }
         gradients
     }
@@ -171,14 +170,14 @@ fn passes(node: &Tensor, input: &Tensor) -> bool {
     node.dtype().is_float() && input.dtype().is_float() && node.0.op != crate::op::Op::Detach
 }
 
-/// Every node that `root` depends on and that is not older than all of `ids`, by number.
-fn reachable(root: &Tensor, ids: &HashSet<u64>) -> BTreeMap<u64, Tensor> {
+/// Every node that `root` depends on by edges that `follow`, and that is not older than all of `ids`, by number.
+fn reachable(root: &Tensor, ids: &HashSet<u64>, follow: fn(&Tensor, &Tensor) -> bool) -> BTreeMap<u64, Tensor> {
     let oldest = ids.iter().min().copied().unwrap_or(u64::MAX);
     let mut nodes = BTreeMap::new();
     let mut stack = vec![root.clone()];
     while let Some(node) = stack.pop() {
         if node.0.id >= oldest && !nodes.contains_key(&node.0.id) {
-            stack.extend(node.0.inputs.iter().filter(|i| i.0.id >= oldest).cloned());
+            stack.extend(node.0.inputs.iter().filter(|i| i.0.id >= oldest && follow(&node, i)).cloned());
             nodes.insert(node.0.id, node);
         }
     }
@@ -188,7 +187,7 @@ fn reachable(root: &Tensor, ids: &HashSet<u64>) -> BTreeMap<u64, Tensor> {
 /// The nodes through which gradients flow from `root` to the targets, both included.
 fn between(root: &Tensor, ids: &HashSet<u64>) -> BTreeMap<u64, Tensor> {
     let mut nodes = BTreeMap::new();
-    for (id, node) in reachable(root, ids) {
+    for (id, node) in reachable(root, ids, passes) {
         let leads = node.0.inputs.iter().any(|i| nodes.contains_key(&i.0.id) && passes(&node, i));
         if leads || (ids.contains(&id) && node.dtype().is_float()) {
             nodes.insert(id, node);
@@ -204,10 +203,10 @@ fn explain(root: &Tensor, target: &Tensor, name: &str) -> String {
     }
     // For each node that depends on the target at all, the operation that cut the path, if one did.
     let mut cuts: HashMap<u64, Option<Tensor>> = HashMap::from([(target.0.id, None)]);
-    for (id, node) in reachable(root, &HashSet::from([target.0.id])) {
+    for (id, node) in reachable(root, &HashSet::from([target.0.id]), |_, _| true) {
         for input in &node.0.inputs {
             if let Some(cut) = cuts.get(&input.0.id).cloned() {
-                let cut = if passes(&node, input) { cut } else { Some(node.clone()) };
+                let cut = if passes(&node, input) { cut } else { cut.or_else(|| Some(node.clone())) };
                 cuts.insert(id, cut);
             }
         }

@@ -158,6 +158,10 @@ fn inverse(axes: &[usize]) -> Vec<usize> {
 /// A permutation, composed with the one before it.
 #[track_caller]
 fn permute(t: &Tensor, axes: &[usize]) -> Tensor {
+    if let Some(value) = constant(t) {
+        let shape: Vec<usize> = axes.iter().map(|&a| t.shape()[a]).collect();
+        return Tensor::full(&shape, value, t.dtype(), t.device());
+    }
     if let Op::Permute(first) = &t.0.op {
         let composed: Vec<usize> = axes.iter().map(|&a| first[a]).collect();
         return t.0.inputs[0].permute_to(&composed);
