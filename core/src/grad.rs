@@ -12,6 +12,7 @@ mod rules;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::op::Op;
 use crate::shape::fail;
 use crate::tensor::Tensor;
 use crate::var::Var;
@@ -140,8 +141,13 @@ impl Tensor {
             if ids.contains(id) {
                 found.insert(*id, dy.clone());
             }
-            let wants: Vec<bool> =
-                node.0.inputs.iter().map(|i| passes(node, i) && between.contains_key(&i.0.id)).collect();
+            let wants: Vec<bool> = node
+                .0
+                .inputs
+                .iter()
+                .enumerate()
+                .map(|(k, i)| passes(node, k) && between.contains_key(&i.0.id))
+                .collect();
             if !wants.contains(&true) {
                 continue;
             }
@@ -165,19 +171,29 @@ impl Tensor {
     }
 }
 
-/// Whether a gradient passes from `node` to this input: both hold floats, and nobody detached it.
-fn passes(node: &Tensor, input: &Tensor) -> bool {
-    node.dtype().is_float() && input.dtype().is_float() && node.0.op != crate::op::Op::Detach
+/// Whether a gradient passes from `node` to its input `k`: both hold floats, and nobody detached it.
+fn passes(node: &Tensor, k: usize) -> bool {
+    let cut = match &node.0.op {
+        Op::Detach => true,
+        // The composition whose gradient the rule replaces.
+        Op::Rule(_) => k == 0,
+        _ => false,
+    };
+    !cut && node.dtype().is_float() && node.0.inputs[k].dtype().is_float()
 }
 
 /// Every node that `root` depends on by edges that `follow`, and that is not older than all of `ids`, by number.
-fn reachable(root: &Tensor, ids: &HashSet<u64>, follow: fn(&Tensor, &Tensor) -> bool) -> BTreeMap<u64, Tensor> {
+fn reachable(root: &Tensor, ids: &HashSet<u64>, follow: fn(&Tensor, usize) -> bool) -> BTreeMap<u64, Tensor> {
     let oldest = ids.iter().min().copied().unwrap_or(u64::MAX);
     let mut nodes = BTreeMap::new();
     let mut stack = vec![root.clone()];
     while let Some(node) = stack.pop() {
         if node.0.id >= oldest && !nodes.contains_key(&node.0.id) {
-            stack.extend(node.0.inputs.iter().filter(|i| i.0.id >= oldest && follow(&node, i)).cloned());
+            for (k, input) in node.0.inputs.iter().enumerate() {
+                if input.0.id >= oldest && follow(&node, k) {
+                    stack.push(input.clone());
+                }
+            }
             nodes.insert(node.0.id, node);
         }
     }
@@ -186,9 +202,9 @@ fn reachable(root: &Tensor, ids: &HashSet<u64>, follow: fn(&Tensor, &Tensor) -> 
 
 /// The nodes through which gradients flow from `root` to the targets, both included.
 fn between(root: &Tensor, ids: &HashSet<u64>) -> BTreeMap<u64, Tensor> {
-    let mut nodes = BTreeMap::new();
+    let mut nodes: BTreeMap<u64, Tensor> = BTreeMap::new();
     for (id, node) in reachable(root, ids, passes) {
-        let leads = node.0.inputs.iter().any(|i| nodes.contains_key(&i.0.id) && passes(&node, i));
+        let leads = node.0.inputs.iter().enumerate().any(|(k, i)| nodes.contains_key(&i.0.id) && passes(&node, k));
         if leads || (ids.contains(&id) && node.dtype().is_float()) {
             nodes.insert(id, node);
         }
@@ -204,9 +220,9 @@ fn explain(root: &Tensor, target: &Tensor, name: &str) -> String {
     // For each node that depends on the target at all, the operation that cut the path, if one did.
     let mut cuts: HashMap<u64, Option<Tensor>> = HashMap::from([(target.0.id, None)]);
     for (id, node) in reachable(root, &HashSet::from([target.0.id]), |_, _| true) {
-        for input in &node.0.inputs {
+        for (k, input) in node.0.inputs.iter().enumerate() {
             if let Some(cut) = cuts.get(&input.0.id).cloned() {
-                let cut = if passes(&node, input) { cut } else { cut.or_else(|| Some(node.clone())) };
+                let cut = if passes(&node, k) { cut } else { cut.or_else(|| Some(node.clone())) };
                 cuts.insert(id, cut);
             }
         }

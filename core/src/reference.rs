@@ -115,7 +115,7 @@ fn primitive(node: &Node, inputs: &[(&Node, &[f64])]) -> Vec<f64> {
         }
         Op::Cast => x(0).iter().map(|&v| if node.dtype.is_float() { v } else { node.dtype.round(v) }).collect(),
         Op::Bitcast => x(0).iter().map(|&v| from_bits(node.dtype, to_bits(dtype(), v))).collect(),
-        Op::Reshape | Op::Detach => x(0).to_vec(),
+        Op::Reshape | Op::Detach | Op::Rule(_) => x(0).to_vec(),
         Op::Permute(axes) => movement::permute(x(0), shape(0), axes),
         Op::Expand => movement::expand(x(0), shape(0), &node.shape),
         Op::Slice(ranges) => movement::slice(x(0), shape(0), ranges),

@@ -49,7 +49,7 @@ pub fn verify(graph: &Graph) -> Result<(), String> {
 fn arity(op: &Op, found: usize) -> Result<(), String> {
     let expected = match op {
         Op::Input(_) | Op::Constant(_) | Op::Iota => 0,
-        Op::Argument(_) | Op::State(_) | Op::Detach => {
+        Op::Argument(_) | Op::State(_) | Op::Detach | Op::Rule(_) => {
             return Err("is replaced or dropped when a graph is listed and must not be in one".into());
         }
         Op::Concat if found > 0 => found,
@@ -89,7 +89,7 @@ fn rule(node: &Node, inputs: &[&Node]) -> Result<(), String> {
     let mut expected = node.shape.clone();
     let mut expected_dtype = inputs.first().map_or(node.dtype, |x| x.dtype);
     match &node.op {
-        Op::Input(_) | Op::Argument(_) | Op::State(_) | Op::Detach => {}
+        Op::Input(_) | Op::Argument(_) | Op::State(_) | Op::Detach | Op::Rule(_) => {}
         Op::Constant(value) => {
             let fits = value.0.is_nan() || node.dtype.round(value.0) == value.0;
             check(fits, || format!("{} cannot be held by {}", value.0, node.dtype))?;

@@ -1,7 +1,7 @@
 //! The gradient of every primitive: a node and its incoming gradient give the gradients of its inputs, as new nodes.
 //!
 //! Speed depends on what is built here, so constants are folded on the way (a loss's gradient begins as a constant 1),
-//! permutations are composed, and a matrix that was repeated over a batch gets its sum from one larger product.
+//! and a matrix that was repeated over a batch gets its sum from one larger product.
 
 use std::collections::HashSet;
 
@@ -28,6 +28,17 @@ pub(super) fn inputs(node: &Tensor, dy: &Tensor, wants: &[bool], targets: &HashS
         // Leaves, and operations whose result or input is no float: `passes` keeps them away.
         Op::Input(_) | Op::Argument(_) | Op::State(_) | Op::Constant(_) | Op::Iota | Op::Random { .. } => Vec::new(),
         Op::ArgReduce(..) | Op::Argsort { .. } | Op::Detach => Vec::new(),
+        Op::Rule(rule) => {
+            let gradients = (rule.gradient)(dy, node);
+            node.0.inputs[1..]
+                .iter()
+                .cloned()
+                .zip(gradients)
+                .zip(&wants[1..])
+                .filter(|(_, w)| **w)
+                .map(|(g, _)| g)
+                .collect()
+        }
         Op::Unary(op) => one(maps::unary(*op, input(0), node, dy)),
         Op::Binary(op) => both(maps::binary(*op, [input(0), input(1), node, dy], wants)),
         Op::Select => {
@@ -155,18 +166,11 @@ fn inverse(axes: &[usize]) -> Vec<usize> {
     inverse
 }
 
-/// A permutation, composed with the one before it.
 #[track_caller]
 fn permute(t: &Tensor, axes: &[usize]) -> Tensor {
-    if let Some(value) = constant(t) {
-        let shape: Vec<usize> = axes.iter().map(|&a| t.shape()[a]).collect();
-        return Tensor::full(&shape, value, t.dtype(), t.device());
-    }
-    if let Op::Permute(first) = &t.0.op {
-        let composed: Vec<usize> = axes.iter().map(|&a| first[a]).collect();
-        return t.0.inputs[0].permute_to(&composed);
-    }
-    t.permute_to(axes)
+    let Some(value) = constant(t) else { return t.permute_to(axes) };
+    let shape: Vec<usize> = axes.iter().map(|&a| t.shape()[a]).collect();
+    Tensor::full(&shape, value, t.dtype(), t.device())
 }
 
 #[track_caller]
@@ -333,25 +337,12 @@ fn transpose(t: &Tensor) -> Tensor {
     permute(t, &axes)
 }
 
-fn is_transposed(t: &Tensor) -> bool {
-    let rank = t.rank();
-    let swaps =
-        |axes: &[usize]| axes[..rank - 2].iter().enumerate().all(|(i, &a)| i == a) && axes[rank - 1] == rank - 2;
-    matches!(&t.0.op, Op::Permute(axes) if swaps(axes))
-}
-
-/// `a b`, as the transpose of `b' a'` if `like` is a transposed tensor, whose gradient will be transposed again.
-#[track_caller]
-fn product(a: &Tensor, b: &Tensor, like: &Tensor) -> Tensor {
-    if is_transposed(like) { transpose(&transpose(b).product(&transpose(a))) } else { a.product(b) }
-}
-
 #[track_caller]
 fn matmul(a: &Tensor, b: &Tensor, dy: &Tensor, wants: &[bool], targets: &HashSet<u64>) -> Vec<(Tensor, Tensor)> {
     let rank = a.rank();
     let mut gradients = Vec::new();
     if wants[0] {
-        gradients.push((a.clone(), product(dy, &transpose(b), a)));
+        gradients.push((a.clone(), dy.product(&transpose(b))));
     }
     if wants[1] {
         // One matrix for the whole batch: its gradient is a single product with all rows of the batch.
@@ -365,10 +356,10 @@ fn matmul(a: &Tensor, b: &Tensor, dy: &Tensor, wants: &[bool], targets: &HashSet
             let rows: usize = a.shape()[..rank - 1].iter().product();
             let a = reshape(a, &[rows, a.shape()[rank - 1]]);
             let dy = reshape(dy, &[rows, dy.shape()[rank - 1]]);
-            let gradient = product(&transpose(&a), &dy, matrix);
+            let gradient = transpose(&a).product(&dy);
             gradients.push((matrix.clone(), reshape(&gradient, matrix.shape())));
         } else {
-            gradients.push((b.clone(), product(&transpose(a), dy, b)));
+            gradients.push((b.clone(), transpose(a).product(dy)));
         }
     }
     gradients
