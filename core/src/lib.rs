@@ -5,12 +5,16 @@
 //! `Tensor` methods -> [`graph::Graph`] (simplified) -> schedule (fuse, plan memory) -> [`backend::Plan`] of
 //! [`kernel::Kernel`]s -> a backend's `Executable`.
 
+// What `#[derive(Module)]` writes names the facade's paths; here they are this crate's.
+extern crate self as anygrad;
+
 pub mod backend;
 pub mod device;
 pub mod dtype;
 pub mod error;
 pub mod graph;
 pub mod kernel;
+pub mod nn;
 pub mod op;
 pub mod program;
 pub mod scalar;
