@@ -10,14 +10,14 @@ use crate::shape::fail;
 use crate::tensor::Tensor;
 
 /// Host random numbers from the device's seed; each has its own counter.
-struct Stream {
+pub(crate) struct Stream {
     words: [u32; 4],
     block: u64,
     ready: Vec<u32>,
 }
 
 impl Stream {
-    fn new(device: &Device) -> Stream {
+    pub(crate) fn new(device: &Device) -> Stream {
         Stream { words: device.next_words(), block: 0, ready: Vec::new() }
     }
 
@@ -41,6 +41,11 @@ impl Stream {
     fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         radius * (2.0 * std::f64::consts::PI * self.unit()).cos()
+    }
+
+    /// Standard normal numbers, rounded to f32.
+    pub(crate) fn normals(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.normal() as f32).collect()
     }
 }
 
