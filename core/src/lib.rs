@@ -12,17 +12,22 @@ pub mod backend;
 pub mod device;
 pub mod dtype;
 pub mod error;
+pub mod grad;
 pub mod graph;
 pub mod kernel;
 pub mod nn;
 pub mod op;
 pub mod program;
+pub mod reference;
 pub mod scalar;
 mod shape;
 mod simplify;
 pub mod tensor;
+#[cfg(any(test, feature = "cases"))]
+pub mod testing;
 pub mod trace;
 pub mod var;
+pub mod verify;
 pub mod view;
 
 pub use device::Device;
