@@ -10,7 +10,7 @@ pub mod read;
 pub mod text;
 
 pub use images::LabelledImages;
-pub use text::Characters;
+pub use text::{Characters, random_blocks};
 
 use anygrad_core::scalar::philox;
 use anygrad_core::{Device, Error, Result, Tensor};
