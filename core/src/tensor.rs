@@ -214,6 +214,24 @@ impl Tensor {
         Ok(bytes)
     }
 
+    /// The inputs that its value is computed from: a rule's value is its first input's.
+    pub(crate) fn value_inputs(&self) -> &[Tensor] {
+        if matches!(self.0.op, Op::Rule(_)) { &self.0.inputs[..1] } else { &self.0.inputs }
+    }
+
+    /// This value, whose gradient for `inputs` is `gradient(dy, y)` instead of what its composition says.
+    #[track_caller]
+    pub(crate) fn with_gradient(
+        &self,
+        name: &'static str,
+        inputs: &[&Tensor],
+        gradient: impl Fn(&Tensor, &Tensor) -> Vec<Tensor> + Send + Sync + 'static,
+    ) -> Tensor {
+        let rule = crate::op::Rule { name, gradient: Arc::new(gradient) };
+        let all = std::iter::once(self).chain(inputs.iter().copied()).cloned().collect();
+        Tensor::node(Op::Rule(rule), all, self.shape().to_vec(), self.dtype(), self.device().clone())
+    }
+
     /// A weak handle, for caches.
     pub(crate) fn downgrade(&self) -> Weak<Node> {
         Arc::downgrade(&self.0)
