@@ -68,7 +68,7 @@ impl Gpt {
     /// Mean loss over all positions; `x`, `y`: `[batch, BLOCK]`.
     fn loss(&self, x: &Tensor, y: &Tensor) -> Tensor {
         let scores = self.forward(x);
-        scores.flatten_range(0, 1).cross_entropy(&y.flatten(0))
+        scores.reshape([y.len(), scores.size(-1)]).cross_entropy(&y.flatten(0))
     }
 }
 

@@ -5,6 +5,9 @@
 //! `Tensor` methods -> [`graph::Graph`] (simplified) -> schedule (fuse, plan memory) -> [`backend::Plan`] of
 //! [`kernel::Kernel`]s -> a backend's `Executable`.
 
+// What `#[derive(Module)]` writes names the facade's paths; here they are this crate's.
+extern crate self as anygrad;
+
 pub mod backend;
 pub mod device;
 pub mod dtype;
@@ -14,6 +17,7 @@ pub mod graph;
 pub mod interpret;
 pub mod kernel;
 mod kernel_edit;
+pub mod nn;
 pub mod op;
 pub mod program;
 pub mod reference;

@@ -4,8 +4,19 @@
 //! (`to_vec`, `item`, `Display`) compiles what is pending and runs it; inside of a [`crate::Program`] nothing is run until
 //! the whole closure was traced.
 
+mod activation;
+pub mod arguments;
+mod compare;
+pub mod conv;
 mod create;
+mod index;
+mod linalg;
+mod math;
+mod movement;
+mod operators;
+pub mod pool;
 mod primitive;
+mod reduce;
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
