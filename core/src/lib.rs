@@ -36,6 +36,6 @@ pub mod view;
 pub use device::Device;
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
-pub use tensor::Tensor;
 pub use program::{Memory, Program, Tensors};
+pub use tensor::Tensor;
 pub use var::Var;

@@ -61,7 +61,10 @@ impl std::fmt::Display for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Memory { scratch, results, arguments, state } = self;
         let peak = self.peak();
-        write!(f, "{peak} bytes: {state} of variables, {arguments} of arguments, {scratch} of scratch, {results} of results")
+        write!(
+            f,
+            "{peak} bytes: {state} of variables, {arguments} of arguments, {scratch} of scratch, {results} of results"
+        )
     }
 }
 
@@ -71,7 +74,7 @@ const POOLED: usize = 4;
 impl Compiled {
     fn new(device: &Device, linear: &Linear, fuse: bool) -> Result<Compiled> {
         let graph = &linear.graph;
-        debug_assert_eq!(crate::verify::graph(graph), Ok(()));
+        debug_assert_eq!(crate::verify::verify(graph), Ok(()));
         let schedule = schedule(graph, &linear.places, device.limits(), fuse);
         let plan = schedule.plan;
         #[cfg(debug_assertions)]
@@ -166,7 +169,8 @@ fn bind(externals: &[External], written: &[usize], arguments: &[Tensor]) -> Resu
 /// Computes tensors outside of programs and keeps their numbers.
 #[track_caller]
 pub(crate) fn realize(tensors: &[Tensor]) -> Result<()> {
-    let mut pending: Vec<Tensor> = tensors.iter().filter(|t| t.0.data.get().is_none() && !t.is_empty()).cloned().collect();
+    let mut pending: Vec<Tensor> =
+        tensors.iter().filter(|t| t.0.data.get().is_none() && !t.is_empty()).cloned().collect();
     pending.sort_by_key(|t| t.0.id);
     pending.dedup_by_key(|t| t.0.id);
     let Some(first) = pending.first() else { return Ok(()) };
@@ -353,14 +357,15 @@ impl<'a, A: Tensors, R: Tensors> Program<'a, A, R> {
             shape::fail("run", format!("an argument is on {}, the program on {}", other.device(), self.device));
         }
         realize(&list)?;
+        let device = self.device.clone();
         let traced = self.traced(&arguments, &list)?;
         let mut buffers = Vec::new();
         for _ in 0..times {
             drop(std::mem::take(&mut buffers));
             let externals = bind(&traced.externals, &traced.compiled.written, &list)?;
-            buffers = traced.compiled.run(&self.device, externals)?;
+            buffers = traced.compiled.run(&device, externals)?;
         }
-        let mut tensors = traced.compiled.tensors(&self.device, buffers).into_iter();
+        let mut tensors = traced.compiled.tensors(&device, buffers).into_iter();
         Ok(traced.results.map(&mut |old| tensors.next().unwrap_or_else(|| old.clone())))
     }
 

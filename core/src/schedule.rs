@@ -4,7 +4,7 @@
 //!    all others live inside of the kernels that use them.
 //! 2. `group`: values that share an iteration space and need no other kernel in between are computed by one kernel:
 //!    epilogues of products, chains over a row (softmax, layer norm), several outputs over the same inputs.
-//! 3. `emit`: each group becomes a [`Kernel`], movement operations become index arithmetic, equal work is done once.
+//! 3. `emit`: each group becomes a [`crate::kernel::Kernel`], movement operations become index arithmetic, equal work is done once.
 //! 4. `memory`: kernels are put in order, values get slabs by their lifetimes, updates happen in place where that is safe.
 //!
 //! Invariant: the plan's values are those of the graph node by node; fusion never changes the order of a reduction.
@@ -15,12 +15,12 @@ pub(crate) mod group;
 pub(crate) mod heavy;
 pub(crate) mod materialize;
 pub(crate) mod memory;
+pub(crate) mod place;
 
 use std::panic::Location;
 
 use crate::backend::{Limits, Plan};
 use crate::graph::Graph;
-use crate::kernel::Kernel;
 
 /// A plan and what the program must know about it.
 #[derive(Debug)]
@@ -50,14 +50,16 @@ pub(crate) fn schedule(
             Ok(kernels) => return memory::plan(graph, places, &groups, kernels, limits),
             // Index arithmetic or the number of bindings cannot express it: give that value a buffer and plan again.
             Err(emit::NeedsBuffer(node)) => {
-                assert!(!forced[node], "schedule: node {node} has a buffer and still cannot be read: a defect of anygrad");
+                assert!(
+                    !forced[node],
+                    "schedule: node {node} has a buffer and still cannot be read: a defect of anygrad"
+                );
                 forced[node] = true;
             }
         }
     }
 }
 
-/// The kernels of a plan, for tests that pin how much is fused.
-pub(crate) fn kernels(plan: &Plan) -> impl Iterator<Item = &Kernel> {
-    plan.steps.iter().map(|step| &step.kernel)
-}
+#[cfg(test)]
+#[path = "schedule_tests.rs"]
+mod tests;

@@ -70,7 +70,7 @@ pub(crate) fn kernel(graph: &Graph, groups: &Groups, group: &Group, limits: &Lim
     let mut targets = Vec::new();
     for &(node, level) in &group.stores {
         let layout = group.layout(level);
-        let value = emitter.value(node, layout.clone(), level)?;
+        let value = emitter.stored_value(node, &layout, level)?;
         let slice = Slice { dtype: graph.nodes[node].dtype, len: graph.nodes[node].len() };
         outputs.push(Output { value, slice, view: layout.views()[0].clone(), aliases: None });
         targets.push(node);
@@ -93,6 +93,7 @@ pub(crate) struct Emitter<'a> {
     limits: &'a Limits,
     pub(crate) sources: Vec<(usize, usize)>,
     body: Vec<Inst>,
+    is_full: Vec<bool>,
     known: HashMap<(usize, Layout), Reg>,
     equal: HashMap<Inst, Reg>,
 }
@@ -100,7 +101,17 @@ pub(crate) struct Emitter<'a> {
 impl<'a> Emitter<'a> {
     fn new(graph: &'a Graph, groups: &'a Groups, group: &'a Group, limits: &'a Limits) -> Emitter<'a> {
         let (sources, body) = (Vec::new(), Vec::new());
-        Emitter { graph, groups, group, limits, sources, body, known: HashMap::new(), equal: HashMap::new() }
+        Emitter {
+            graph,
+            groups,
+            group,
+            limits,
+            sources,
+            body,
+            is_full: Vec::new(),
+            known: HashMap::new(),
+            equal: HashMap::new(),
+        }
     }
 
     /// The number of the input that is this node's buffer from `offset` on.
@@ -118,9 +129,19 @@ impl<'a> Emitter<'a> {
         if let Some(&reg) = self.equal.get(&inst) {
             return reg;
         }
-        self.equal.insert(inst.clone(), self.body.len());
+        let reg = self.body.len();
+        let wide = |shape: &[usize]| shape.len() > self.group.outer.len();
+        let full = match &inst {
+            Inst::Load { layout, .. } | Inst::Iota { layout, .. } => wide(layout.shape()),
+            Inst::Inside { layout } | Inst::Random { layout, .. } => wide(layout.shape()),
+            Inst::Gather { view, index, .. } => wide(&view.shape) || self.is_full[*index],
+            Inst::Reduce(..) | Inst::ArgReduce(..) => false,
+            other => other.operands().into_iter().any(|r| self.is_full[r]),
+        };
+        self.is_full.push(full);
+        self.equal.insert(inst.clone(), reg);
         self.body.push(inst);
-        self.body.len() - 1
+        reg
     }
 
     fn in_group(&self, node: usize) -> Option<Level> {
@@ -161,6 +182,16 @@ impl<'a> Emitter<'a> {
         };
         self.known.insert(key, reg);
         Ok(reg)
+    }
+
+    /// The register of a value that is written on this level, also if it does not change along the reduced axes.
+    fn stored_value(&mut self, node: usize, layout: &Layout, level: Level) -> Result<Reg, NeedsBuffer> {
+        let value = self.value(node, layout.clone(), level)?;
+        if level == Level::Outer || self.is_full[value] {
+            return Ok(value);
+        }
+        let inside = self.push(Inst::Inside { layout: layout.clone() });
+        Ok(self.push(Inst::Select(inside, value, value)))
     }
 
     fn compute(&mut self, node: usize, layout: Layout, level: Level) -> Result<Reg, NeedsBuffer> {
@@ -318,5 +349,9 @@ fn without_inner(layout: &Layout, outer: usize) -> Option<Layout> {
 fn same_map(a: &Layout, b: &Layout) -> bool {
     let (Some(a), Some(b)) = (a.single(), b.single()) else { return false };
     let strides = |axis: usize| a.shape[axis] <= 1 || a.strides[axis] == b.strides[axis];
-    a.mask.is_none() && b.mask.is_none() && a.offset == b.offset && a.shape == b.shape && (0..a.shape.len()).all(strides)
+    a.mask.is_none()
+        && b.mask.is_none()
+        && a.offset == b.offset
+        && a.shape == b.shape
+        && (0..a.shape.len()).all(strides)
 }

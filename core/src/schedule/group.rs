@@ -60,7 +60,7 @@ pub(crate) struct Groups {
 }
 
 impl Group {
-    fn alone(graph: &Graph, node: usize) -> Group {
+    pub(crate) fn alone(graph: &Graph, node: usize) -> Group {
         let n = &graph.nodes[node];
         let (outer, inner, source, level) = match &n.op {
             Op::Reduce(_, axes) => reduction_space(graph, n.inputs[0], axes),
@@ -71,7 +71,15 @@ impl Group {
             }
         };
         let core = is_heavy(&n.op).then_some(node);
-        Group { outer, inner, source, core, stores: vec![(node, level)], needs: BTreeSet::new(), inputs: BTreeSet::new() }
+        Group {
+            outer,
+            inner,
+            source,
+            core,
+            stores: vec![(node, level)],
+            needs: BTreeSet::new(),
+            inputs: BTreeSet::new(),
+        }
     }
 
     /// Whether `outer x inner` is the row-major order of what is reduced.
@@ -347,9 +355,4 @@ fn depends(groups: &Groups, from: &[usize], target: usize) -> bool {
         }
     }
     false
-}
-
-/// For each group, the groups that must run before it because it reads their values.
-pub(crate) fn needs(group: &Group) -> &BTreeSet<usize> {
-    &group.needs
 }

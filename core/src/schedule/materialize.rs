@@ -19,10 +19,7 @@ const TOO_LONG: u32 = 200;
 
 /// Whether a node's value is computed by a core, not by instructions.
 pub(crate) fn is_heavy(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Matmul | Op::Conv(..) | Op::ScatterAdd(_) | Op::Argsort { .. } | Op::CumulativeSum(_)
-    )
+    matches!(op, Op::Matmul | Op::Conv(..) | Op::ScatterAdd(_) | Op::Argsort { .. } | Op::CumulativeSum(_))
 }
 
 /// Whether a node's value is a reduction of its input.

@@ -193,8 +193,7 @@ fn layout_range(layout: &Layout) -> Option<(isize, isize)> {
 
 fn operand_range(operand: &Operand, batch: &[usize], rows: usize, columns: usize) -> Option<(isize, isize)> {
     let shape = [batch, &[rows, columns]].concat();
-    let strides: Vec<usize> =
-        [&operand.batch_strides[..], &[operand.row_stride, operand.column_stride]].concat();
+    let strides: Vec<usize> = [&operand.batch_strides[..], &[operand.row_stride, operand.column_stride]].concat();
     let strides = strides.into_iter().map(|s| s as isize).collect();
     view_range(&View { shape, strides, offset: operand.offset as isize, mask: None })
 }

@@ -112,7 +112,8 @@ pub(crate) fn place(graph: &Graph, groups: &Groups, kernels: Vec<Emitted>, limit
     for kernel in 0..placement.kernels.len() {
         let sources: Vec<usize> = placement.kernels[kernel].sources.iter().map(|s| s.0).collect();
         for node in sources {
-            let needs = writers.get(&node).cloned().unwrap_or_else(|| producer.get(&node).copied().into_iter().collect());
+            let needs =
+                writers.get(&node).cloned().unwrap_or_else(|| producer.get(&node).copied().into_iter().collect());
             placement.before[kernel].extend(needs.into_iter().filter(|&k| k != kernel));
         }
     }
@@ -149,7 +150,8 @@ pub(crate) fn place(graph: &Graph, groups: &Groups, kernels: Vec<Emitted>, limit
 /// Drops outputs that no kernel and no result reads, instructions and inputs that are then unused, and empty kernels.
 fn sweep(graph: &Graph, groups: &Groups, mut kernels: Vec<Emitted>) -> Vec<Emitted> {
     loop {
-        let mut needed: HashSet<usize> = graph.outputs.iter().chain(graph.updates.iter().map(|u| &u.1)).copied().collect();
+        let mut needed: HashSet<usize> =
+            graph.outputs.iter().chain(graph.updates.iter().map(|u| &u.1)).copied().collect();
         needed.extend(kernels.iter().flat_map(|k| k.sources.iter().map(|s| s.0)));
         let mut pending: Vec<usize> = needed.iter().copied().collect();
         while let Some(node) = pending.pop() {
@@ -403,9 +405,10 @@ fn copied_updates(graph: &Graph, placement: &mut Placement, written_by: &dyn Fn(
     for (external, node, place) in saved {
         let old = graph.nodes.iter().position(|n| n.op == Op::Input(external));
         let mut after: Vec<usize> = written_by(node);
-        after.extend((0..placement.kernels.len()).filter(|&k| {
-            old.is_some_and(|old| placement.kernels[k].sources.iter().any(|s| s.0 == old))
-        }));
+        after.extend(
+            (0..placement.kernels.len())
+                .filter(|&k| old.is_some_and(|old| placement.kernels[k].sources.iter().any(|s| s.0 == old))),
+        );
         after.extend(place.map(|p| p.0));
         let block = placement.block(Home::External(external), bytes(graph, node));
         let copied = copy(graph, placement, node, (block, 0), &after);
