@@ -5,6 +5,7 @@
 pub mod backend;
 pub mod dtype;
 pub mod error;
+pub mod interpret;
 pub mod kernel;
 pub mod scalar;
 pub mod view;
