@@ -6,6 +6,8 @@
 //! [`kernel::Kernel`]s -> a backend's `Executable`.
 
 pub mod backend;
+#[cfg(any(test, feature = "cases"))]
+pub mod cases;
 pub mod device;
 pub mod dtype;
 pub mod error;
