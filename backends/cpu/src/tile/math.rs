@@ -159,7 +159,7 @@ pub(super) fn tanh<const FUSED: bool>(x: f32) -> f32 {
     p = fma::<FUSED>(p, s, -0.333_327_68);
     let near = fma::<FUSED>(p * s, x, x);
     let far = 1.0 - 2.0 / (exp::<FUSED>(2.0 * a) + 1.0);
-    if a < 0.55 { near } else { far.copysign(x) }
+    (if a < 0.55 { near } else { far }).copysign(x)
 }
 
 /// The error function.
@@ -227,7 +227,10 @@ mod tests {
         assert!(ours(f32::NAN).is_nan());
         for x in [f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0] {
             let (y, z) = (ours(x), exact(f64::from(x)) as f32);
-            assert!(y == z && y.is_sign_negative() == z.is_sign_negative() || y.is_nan() && z.is_nan(), "{x}: {y} {z}");
+            assert!(
+                y == z && y.is_sign_negative() == z.is_sign_negative() || y.is_nan() && z.is_nan(),
+                "{x}: {y}, not {z}"
+            );
         }
         worst
     }

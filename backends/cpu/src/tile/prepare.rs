@@ -258,6 +258,13 @@ impl Builder<'_> {
             }
             Inst::Cast(x, to) => What::Cast(lane(x), to, self.operand(x, inner, names, ops)),
             Inst::Bitcast(x, _) => What::Copy { wide: false, from: self.operand(x, inner, names, ops) },
+            // Nothing reduced: the neutral element, which depends on the type and not only on its lanes.
+            Inst::Reduce(how, x) if kernel.inner_len() == 0 => {
+                let (register, dtype) = (self.register(), self.types[x]);
+                self.constants.push((register, bits(how.neutral(dtype), dtype), dtype == DType::F64));
+                names.value.insert(i, register);
+                return;
+            }
             Inst::Reduce(how, x) => {
                 let lane = lane(x);
                 What::Reduce(how, lane, self.operand(x, true, names, ops))
