@@ -121,7 +121,7 @@ pub(super) fn sine<const QUARTERS: i32>(x: f32) -> f32 {
         + z * (8.333_329_385_889_463e-3 + z * (-1.983_933_483_609_663_2e-4 + z * 2.718_311_493_989_822e-6));
     let sin = r + r * z * s;
     let c = -0.499_999_997_251_031
-        + z * (4.166_662_332_373_906_4e-2 + z * (-1.388_676_377_460_993e-3 + z * 2.439_044_879_627_741_6e-5));
+        + z * (4.166_662_332_373_906e-2 + z * (-1.388_676_377_460_993e-3 + z * 2.439_044_879_627_741_6e-5));
     let cos = 1.0 + z * c;
     let y = if quadrant & 1 == 0 { sin } else { cos };
     let y = if quadrant & 2 == 0 { y } else { -y } as f32;
@@ -153,7 +153,7 @@ pub(super) fn atan<const FUSED: bool>(x: f32) -> f32 {
 pub(super) fn tanh<const FUSED: bool>(x: f32) -> f32 {
     let a = x.abs();
     let s = x * x;
-    let mut p = 1.573_944_1e-2;
+    let mut p = 1.573_944e-2;
     p = fma::<FUSED>(p, s, -5.230_255_8e-2);
     p = fma::<FUSED>(p, s, 0.133_152_47);
     p = fma::<FUSED>(p, s, -0.333_327_68);

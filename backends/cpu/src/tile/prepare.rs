@@ -7,12 +7,15 @@ use anygrad_core::kernel::{Core, Inst, Kernel};
 use anygrad_core::scalar::{Binary, Unary};
 use anygrad_core::view::{Layout, View};
 
+use super::blocks::blocked;
 use super::load::Access;
 use super::select::{self, Choice};
 use super::{Accumulator, How, Lane, Op, Program, Register, Shape, Source, Stage, What};
 
 /// Makes a body ready. `whole` is false where a heavy core calls it for ranges of `outer`: nothing is split then.
 pub(crate) fn prepare(kernel: &Kernel, whole: bool) -> Program {
+    let in_blocks = if whole { blocked(kernel) } else { None };
+    let kernel = in_blocks.as_ref().unwrap_or(kernel);
     let choice = select::choose(kernel);
     let builder = Builder {
         kernel,
