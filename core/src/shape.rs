@@ -11,13 +11,16 @@ pub(crate) fn fail(op: &str, message: impl std::fmt::Display) -> ! {
 pub(crate) fn broadcast(op: &str, a: &[usize], b: &[usize]) -> Vec<usize> {
     let rank = a.len().max(b.len());
     let size = |s: &[usize], axis: usize| if axis + s.len() < rank { 1 } else { s[axis + s.len() - rank] };
-    let join = |axis| match (size(a, axis), size(b, axis)) {
-        (x, y) if x == y => x,
-        (1, y) => y,
-        (x, 1) => x,
-        (x, y) => fail(op, format!("{a:?} and {b:?} do not broadcast: sizes {x} and {y} differ and neither is 1")),
-    };
-    (0..rank).map(join).collect()
+    let mut joined = Vec::with_capacity(rank);
+    for axis in 0..rank {
+        joined.push(match (size(a, axis), size(b, axis)) {
+            (x, y) if x == y => x,
+            (1, y) => y,
+            (x, 1) => x,
+            (x, y) => fail(op, format!("{a:?} and {b:?} do not broadcast: sizes {x} and {y} differ and neither is 1")),
+        });
+    }
+    joined
 }
 
 /// An axis that may count from the end (-1 is the last), as a number from 0.

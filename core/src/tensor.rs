@@ -22,6 +22,8 @@ pub mod pool;
 mod primitive;
 mod random;
 mod reduce;
+#[cfg(test)]
+mod tests;
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
