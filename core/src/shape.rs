@@ -58,7 +58,7 @@ pub(crate) fn infer(op: &str, from: &[usize], to: &[isize]) -> Vec<usize> {
     if unknown > 1 || to.iter().any(|&s| s < -1) {
         fail(op, format!("{to:?}: only one size may be -1, and no other may be negative"));
     }
-    let fits = if unknown == 0 { known == len } else { known > 0 && len % known == 0 };
+    let fits = if unknown == 0 { known == len } else { known > 0 && len.is_multiple_of(known) };
     if !fits {
         fail(op, format!("{from:?} has {len} elements and cannot take the shape {to:?}"));
     }

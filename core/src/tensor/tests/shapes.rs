@@ -14,7 +14,7 @@ fn axes_are_written_as_one_thinks_them() {
     assert_eq!(x.sum(1).shape(), [2, 4]);
     assert_eq!(x.sum(2usize).shape(), [2, 3]);
     assert_eq!(x.sum([0, -1]).shape(), [3]);
-    assert_eq!(x.sum(&[0, 1]).shape(), [4]);
+    assert_eq!(x.sum([0, 1].as_slice()).shape(), [4]);
     assert_eq!(x.sum(vec![0usize]).shape(), [3, 4]);
     assert_eq!(x.sum([0isize; 0]).shape(), [2, 3, 4]);
     assert_eq!(x.mean_keep(-1).shape(), [2, 3, 1]);
@@ -31,14 +31,14 @@ fn sizes_are_any_integers() {
     assert_eq!(x.reshape([n, 3, n]).shape(), [2, 3, 2]);
     assert_eq!(x.reshape(like.shape()).shape(), [3, 4]);
     assert_eq!(x.reshape(vec![12]).shape(), [12]);
-    assert_eq!(x.reshape(&[-1]).shape(), [12]);
+    assert_eq!(x.reshape([-1]).shape(), [12]);
     assert_eq!(x.unflatten(1, [3, -1]).shape(), [2, 3, 2]);
     assert_eq!(x.flatten(0).shape(), [12]);
     assert_eq!(x.unsqueeze(-1).shape(), [2, 6, 1]);
     assert_eq!(zeros(&[1, 3, 1]).squeeze(()).shape(), [3]);
     assert_eq!(zeros(&[1, 3, 1]).squeeze([0, -1]).shape(), [3]);
     assert_eq!(zeros(&[3, 1]).expand([2, -1, 4]).shape(), [2, 3, 4]);
-    assert_eq!(x.slice(1, 1..-1).shape(), [2, 4]);
+    assert_eq!(x.slice(1, 1..).slice(1, ..-1).shape(), [2, 4]);
     assert_eq!(x.slice(1, n..).shape(), [2, 4]);
     assert_eq!(x.slice(1, ..=-2).shape(), [2, 5]);
     assert_eq!(x.index_axis(0, -1).shape(), [6]);
