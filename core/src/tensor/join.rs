@@ -8,8 +8,12 @@ use crate::tensor::Tensor;
 impl Tensor {
     /// Tensors one after the other along an axis; their other sizes are equal.
     ///
-    /// ```ignore
+    /// ```
+    /// # use anygrad_core::Tensor;
+    /// # let device = anygrad_core::testing::device();
+    /// # let (x, y) = (Tensor::zeros(&[2, 3], &device), Tensor::zeros(&[2, 4], &device));
     /// let both = Tensor::cat(&[&x, &y], 1);  // [n, a], [n, b] -> [n, a + b]
+    /// assert_eq!(both.shape(), [2, 7]);
     /// ```
     ///
     /// # Panics

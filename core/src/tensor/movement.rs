@@ -11,9 +11,13 @@ use crate::tensor::arguments::{Axes, Integer, Sizes};
 impl Tensor {
     /// The same numbers, row-major, in another shape; one size may be -1 and is computed.
     ///
-    /// ```ignore
+    /// ```
+    /// # use anygrad_core::Tensor;
+    /// # let device = anygrad_core::testing::device();
+    /// # let (x, y) = (Tensor::zeros(&[2, 3, 10], &device), Tensor::zeros(&[60], &device));
     /// let rows = x.reshape([-1, 10]);
     /// let like = x.reshape(y.shape());
+    /// assert_eq!((rows.shape(), like.shape()), (&[6, 10][..], &[60][..]));
     /// ```
     ///
     /// # Panics
@@ -161,9 +165,13 @@ impl Tensor {
 impl Tensor {
     /// The elements of a range along an axis; negative ends count from the axis' end.
     ///
-    /// ```ignore
+    /// ```
+    /// # use anygrad_core::Tensor;
+    /// # let device = anygrad_core::testing::device();
+    /// # let x = Tensor::zeros(&[5, 4], &device);
     /// let body = x.slice(1, 1..).slice(1, ..-1);  // without the first and the last column
     /// let tail = x.slice(0, -3..);                // the last three rows
+    /// assert_eq!((body.shape(), tail.shape()), (&[5, 2][..], &[3, 4][..]));
     /// ```
     ///
     /// `1..-1` works too, but as a literal Clippy takes it for an empty range; several slices cost no more than one.
