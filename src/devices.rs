@@ -65,7 +65,11 @@ impl Devices for Device {
     #[cfg(feature = "cpu")]
     fn cpu() -> Device {
         static CPU: std::sync::OnceLock<Device> = std::sync::OnceLock::new();
-        CPU.get_or_init(|| Device::new(std::sync::Arc::new(anygrad_cpu::Cpu::new()))).clone()
+        CPU.get_or_init(|| match anygrad_cpu::Cpu::new() {
+            Ok(cpu) => Device::new(std::sync::Arc::new(cpu)),
+            Err(error) => panic!("{error}"),
+        })
+        .clone()
     }
 
     fn gpu() -> Result<Device> {
