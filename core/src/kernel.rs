@@ -12,6 +12,8 @@
 //! shape; outputs do not overlap; a buffer that is read and written (`aliases`) is read only at the point that is
 //! written.
 
+mod verify;
+
 use crate::dtype::{DType, Scalar};
 use crate::scalar::{Binary, Unary};
 use crate::view::{Layout, View};
@@ -119,7 +121,7 @@ pub enum Inst {
     Binary(Binary, Reg, Reg),
     /// `Select(condition, a, b)`: a where the bool is true, else b.
     Select(Reg, Reg, Reg),
-    /// To another type; float to integer saturates, NaN becomes 0, anything to bool is `x != 0`.
+    /// To another type; float to integer saturates, NaN becomes 0, anything to bool is `x != 0`, i32 and u32 keep bits.
     Cast(Reg, DType),
     /// The same 32 bits as another type (f32, i32, u32).
     Bitcast(Reg, DType),

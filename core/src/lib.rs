@@ -9,17 +9,22 @@
 extern crate self as anygrad;
 
 pub mod backend;
+#[cfg(any(test, feature = "cases"))]
+pub mod cases;
 pub mod device;
 pub mod dtype;
 pub mod error;
 pub mod grad;
 pub mod graph;
+pub mod interpret;
 pub mod kernel;
+mod kernel_edit;
 pub mod nn;
 pub mod op;
 pub mod program;
 pub mod reference;
 pub mod scalar;
+mod schedule;
 mod shape;
 mod simplify;
 pub mod tensor;
@@ -33,5 +38,6 @@ pub mod view;
 pub use device::Device;
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
+pub use program::{Memory, Program, Tensors};
 pub use tensor::Tensor;
 pub use var::Var;

@@ -40,6 +40,14 @@ struct Place {
     read: Option<(usize, Weak<Node>)>,
 }
 
+/// How often variables were moved to another storage; programs traced before are traced again.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// See [`GENERATION`].
+pub(crate) fn generation() -> u64 {
+    GENERATION.load(Ordering::SeqCst)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -339,6 +347,7 @@ impl Var {
         // `detach` of a single variable would share its buffer with the old storage; a copy must not.
         storage.replace(storage.buffer_for_writing()?);
         let mut offset = 0;
+        GENERATION.fetch_add(1, Ordering::SeqCst);
         for var in vars {
             *lock(&var.0.place) = Place { storage: storage.clone(), offset, read: None };
             offset += var.len();
