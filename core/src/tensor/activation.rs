@@ -21,7 +21,7 @@ impl Tensor {
         self.hardtanh(0.0, 6.0)
     }
 
-    /// `self` limited to `low..=high`; gradient 0 at both edges, unlike [`Tensor::clamp`].
+    /// `self` limited to `low..=high`; gradient 0 at both edges.
     ///
     /// # Panics
     /// If `low > high`.

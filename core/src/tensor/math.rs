@@ -323,7 +323,8 @@ impl Tensor {
         self.float("is_infinite").abs().eq(f64::INFINITY)
     }
 
-    /// `min` below `min`, `max` above `max`, else `self`; NaN stays NaN. The gradient passes inside and on both edges.
+    /// `min` below `min`, `max` above `max`, else `self`; NaN stays NaN. The gradient passes inside and,
+    /// as in PyTorch, not on the edges.
     ///
     /// # Panics
     /// If `min > max` or either is NaN.
@@ -332,8 +333,8 @@ impl Tensor {
         if min > max || min.is_nan() || max.is_nan() {
             fail("clamp", format!("the lower limit {min} is not below the upper limit {max}"));
         }
-        let low = if min == f64::NEG_INFINITY { self.clone() } else { self.lt(min).select(min, self) };
-        if max == f64::INFINITY { low } else { self.gt(max).select(max, &low) }
+        let low = if min == f64::NEG_INFINITY { self.clone() } else { self.le(min).select(min, self) };
+        if max == f64::INFINITY { low } else { self.ge(max).select(max, &low) }
     }
 
     /// This tensor, if its elements are floats.

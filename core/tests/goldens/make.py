@@ -157,7 +157,13 @@ op("maximum", torch.maximum, far(3, 4), far(3, 4))
 op("maximum_tie", torch.maximum, torch.tensor([1.0, 2.0]), torch.tensor([1.0, 3.0]))
 op("minimum", torch.minimum, far(3, 4), far(3, 4))
 op("hypot", torch.hypot, r(4), r(4))
+op("fract", lambda x: x.frac(), far(6))
+op("rem_euclid", lambda x: torch.remainder(x, 1.7), far(6))
+op("copysign", lambda x, y: torch.copysign(x, y.detach()), far(4), far(4))
+op("trace", lambda x: x.trace(), r(3, 3))
+op("comparisons", lambda x, y: [x < y, x <= y, x == y, x >= y, x > y, x != y], r(4), torch.tensor([0.0, 9.0, -9.0, 0.5]))
 # ---- activations
+op("hardtanh", lambda x: F.hardtanh(x, -0.5, 0.7), far(10))
 op("relu", torch.relu, far(10))
 op("relu_at_zero", torch.relu, torch.tensor([-1.0, 0.0, 2.0]))
 op("relu6", F.relu6, r(10, low=-8, high=8))
@@ -185,7 +191,8 @@ op("std", lambda x: x.std(-1), r(3, 5))
 op("prod", lambda x: x.prod(1), r(3, 4))
 op("prod_with_zero", lambda x: x.prod(1), torch.tensor([[2.0, 0.0, 3.0], [1.0, 4.0, 5.0]]))
 op("max_axis", lambda x: x.amax(1), far(3, 5))
-op("max_ties", lambda x: x.amax(0), torch.tensor([1.0, 3.0, 3.0, 2.0]))
+op("max_ties", lambda x: x.max(0).values, torch.tensor([1.0, 3.0, 3.0, 2.0]))
+op("max_ties_two_axes", lambda x: x.amax((0, 1)), torch.tensor([[1.0, 3.0], [3.0, 2.0]]))
 op("min_axis", lambda x: x.amin(0), far(3, 5))
 op("argmax", lambda x: x.argmax(1), far(3, 5))
 op("argmin", lambda x: x.argmin(0), far(3, 5))
@@ -248,6 +255,21 @@ op("avg_pool2d_padded", lambda x: F.avg_pool2d(x, 3, stride=2, padding=1), r(1, 
 op("avg_pool2d_exclude_pad", lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False), r(1, 2, 5, 6))
 op("adaptive_avg_pool1d", lambda x: F.adaptive_avg_pool1d(x, 3), r(2, 2, 7))
 op("adaptive_avg_pool2d", lambda x: F.adaptive_avg_pool2d(x, (2, 3)), r(1, 2, 4, 7))
+
+op("einsum", lambda x, y: torch.einsum("bik,bjk->bij", x, y), r(2, 3, 4), r(2, 5, 4))
+op("sdpa", F.scaled_dot_product_attention, r(2, 2, 3, 4), r(2, 2, 5, 4), r(2, 2, 5, 3))
+op("sdpa_causal", lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), r(2, 4, 3), r(2, 4, 3), r(2, 4, 2))
+op(
+    "sdpa_mask",
+    lambda q, k, v, m: F.scaled_dot_product_attention(q, k, v, m),
+    r(1, 2, 4, 3),
+    r(1, 2, 4, 3),
+    r(1, 2, 4, 3),
+    torch.eye(4).bool() | torch.eye(4).bool().flip(0),
+)
+op("interpolate_nearest", lambda x: F.interpolate(x, (5, 4)), r(1, 2, 3, 2))
+op("interpolate_bilinear", lambda x: F.interpolate(x, (5, 3), mode="bilinear"), r(1, 2, 3, 4))
+op("interpolate_corners", lambda x: F.interpolate(x, (5, 7), mode="bilinear", align_corners=True), r(1, 2, 3, 4))
 
 # ---- layers
 layer("linear", nn.Linear(4, 3), r(5, 4))

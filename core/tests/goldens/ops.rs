@@ -59,6 +59,15 @@ pub(crate) const OPS: &[OpRow] = &[
     ("maximum_tie", |x| vec![x[0].maximum(&x[1])]),
     ("minimum", |x| vec![x[0].minimum(&x[1])]),
     ("hypot", |x| vec![x[0].hypot(&x[1])]),
+    ("fract", |x| vec![x[0].fract()]),
+    ("rem_euclid", |x| vec![x[0].rem_euclid(1.7)]),
+    ("copysign", |x| vec![x[0].copysign(&x[1])]),
+    ("trace", |x| vec![x[0].trace()]),
+    ("comparisons", |x| {
+        let (x, y) = (&x[0], &x[1]);
+        vec![x.lt(y), x.le(y), x.eq(y), x.ge(y), x.gt(y), x.ne(y)]
+    }),
+    ("hardtanh", |x| vec![x[0].hardtanh(-0.5, 0.7)]),
     ("relu", |x| vec![x[0].relu()]),
     ("relu_at_zero", |x| vec![x[0].relu()]),
     ("relu6", |x| vec![x[0].relu6()]),
@@ -86,6 +95,7 @@ pub(crate) const OPS: &[OpRow] = &[
     ("prod_with_zero", |x| vec![x[0].prod(1)]),
     ("max_axis", |x| vec![x[0].max(1)]),
     ("max_ties", |x| vec![x[0].max(0)]),
+    ("max_ties_two_axes", |x| vec![x[0].max([0, 1])]),
     ("min_axis", |x| vec![x[0].min(0)]),
     ("argmax", |x| vec![x[0].argmax(1)]),
     ("argmin", |x| vec![x[0].argmin(0)]),
@@ -152,4 +162,11 @@ pub(crate) const OPS: &[OpRow] = &[
     }),
     ("adaptive_avg_pool1d", |x| vec![x[0].adaptive_avg_pool1d(3)]),
     ("adaptive_avg_pool2d", |x| vec![x[0].adaptive_avg_pool2d([2, 3])]),
+    ("einsum", |x| vec![Tensor::einsum("bik,bjk->bij", &[&x[0], &x[1]])]),
+    ("sdpa", |x| vec![x[0].scaled_dot_product_attention(&x[1], &x[2], None, false)]),
+    ("sdpa_causal", |x| vec![x[0].scaled_dot_product_attention(&x[1], &x[2], None, true)]),
+    ("sdpa_mask", |x| vec![x[0].scaled_dot_product_attention(&x[1], &x[2], Some(&x[3]), false)]),
+    ("interpolate_nearest", |x| vec![x[0].interpolate_nearest([5, 4])]),
+    ("interpolate_bilinear", |x| vec![x[0].interpolate_bilinear([5, 3], false)]),
+    ("interpolate_corners", |x| vec![x[0].interpolate_bilinear([5, 7], true)]),
 ];
