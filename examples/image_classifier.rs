@@ -46,7 +46,9 @@ fn data(options: &Options) -> Result<(LabelledImages, LabelledImages)> {
             let digits = include_bytes!("data/digits.csv.gz");
             LabelledImages::from_csv("digits.csv.gz", digits, [1, 8, 8], 16)?.split(0.8, options.seed)
         }
-        None => Err(Error::data("option --data", "it is missing: name a directory with the files of MNIST; see --help")),
+        None => {
+            Err(Error::data("option --data", "it is missing: name a directory with the files of MNIST; see --help"))
+        }
     }
 }
 

@@ -77,7 +77,8 @@ impl Devices for Device {
     }
 
     fn list() -> Vec<DeviceInfo> {
-        let cpu = DeviceInfo { name: "cpu".into(), description: "all cores of this machine".into(), is_software: false };
+        let cpu =
+            DeviceInfo { name: "cpu".into(), description: "all cores of this machine".into(), is_software: false };
         let cpu = cfg!(feature = "cpu").then_some(cpu);
         cpu.into_iter().chain(gpus()).collect()
     }
@@ -129,7 +130,8 @@ fn best_there_is() -> Result<Device> {
 /// An error with the list of what there is.
 fn unknown(name: &str, reason: &str) -> Error {
     let list: Vec<String> = Device::list().iter().map(|d| format!("{} ({})", d.name, d.description)).collect();
-    let there = if list.is_empty() { "none; build anygrad with the feature `cpu` or `wgpu`".into() } else { list.join(", ") };
+    let there =
+        if list.is_empty() { "none; build anygrad with the feature `cpu` or `wgpu`".into() } else { list.join(", ") };
     Error::Device { name: name.into(), reason: format!("{reason}; available: {there}") }
 }
 

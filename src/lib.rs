@@ -16,10 +16,10 @@
 pub mod devices;
 
 pub use anygrad_core::*;
-pub use anygrad_trainers as trainers;
-pub use anygrad_trainers::{checkpoint, data, metrics, optim, options, progress};
 #[cfg(feature = "cpu")]
 pub use anygrad_cpu as cpu;
+pub use anygrad_trainers as trainers;
+pub use anygrad_trainers::{checkpoint, data, metrics, optim, options, progress};
 #[cfg(feature = "wgpu")]
 pub use anygrad_wgpu as wgpu;
 pub use devices::{DeviceInfo, Devices};

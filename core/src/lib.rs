@@ -9,6 +9,8 @@
 extern crate self as anygrad;
 
 pub mod backend;
+#[cfg(any(test, feature = "cases"))]
+pub mod cases;
 pub mod device;
 pub mod dtype;
 pub mod error;

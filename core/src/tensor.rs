@@ -6,16 +6,21 @@
 
 mod activation;
 pub mod arguments;
+mod attention;
 mod compare;
 pub mod conv;
 mod create;
+mod display;
+mod einsum;
 mod index;
+mod interpolate;
 mod linalg;
 mod math;
 mod movement;
 mod operators;
 pub mod pool;
 mod primitive;
+mod random;
 mod reduce;
 
 use std::panic::Location;

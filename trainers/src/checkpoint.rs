@@ -107,8 +107,11 @@ impl Report {
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} tensors fit", self.loaded.len())?;
-        let groups =
-            [("missing in the file", &self.missing), ("not in the model", &self.unexpected), ("misfits", &self.misfits)];
+        let groups = [
+            ("missing in the file", &self.missing),
+            ("not in the model", &self.unexpected),
+            ("misfits", &self.misfits),
+        ];
         for (what, names) in groups {
             if !names.is_empty() {
                 // A message stays readable: ten of each are named.
@@ -193,9 +196,9 @@ fn malformed(place: &str, error: &SafeTensorError) -> Error {
         SafeTensorError::MetadataIncompleteBuffer => {
             "its length is not the one that its header promises: it is cut off, or something was appended"
         }
-        SafeTensorError::ValidationOverflow | SafeTensorError::TensorInvalidInfo | SafeTensorError::InvalidOffset(_) => {
-            "its header contradicts itself"
-        }
+        SafeTensorError::ValidationOverflow
+        | SafeTensorError::TensorInvalidInfo
+        | SafeTensorError::InvalidOffset(_) => "its header contradicts itself",
         _ => "it cannot be read as safetensors",
     };
     Error::data(place, format!("{what} ({error}); fetch or save it again"))

@@ -65,8 +65,13 @@ fn a_file_of_pytorch_is_read_and_converted() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/weights_torch.safetensors");
     let zeros = Tensor::zeros(&[2, 3], &device);
     let count = Tensor::full(&[], 0.0, DType::I32, &device);
-    let vars =
-        named(&[("f32", zeros.clone()), ("f64", zeros.clone()), ("f16", zeros.clone()), ("bf16", zeros), ("count", count)]);
+    let vars = named(&[
+        ("f32", zeros.clone()),
+        ("f64", zeros.clone()),
+        ("f16", zeros.clone()),
+        ("bf16", zeros),
+        ("count", count),
+    ]);
     checkpoint::load_named(&path, &vars).expect("loaded");
     for (name, var) in &vars[..4] {
         // 65504 is f16's largest number; bf16 rounds it to 65536.

@@ -116,7 +116,8 @@ fn an_update_is_at_most_three_kernels_however_many_parameters() {
 fn aligned_parameters_stay_aligned() {
     let device = device();
     let sizes = [10, 64, 3, 1024, 16, 128];
-    let vars: Vec<Var> = sizes.map(|n| Var::new(format!("p{n}"), &Tensor::full(&[n], n as f64, DType::F32, &device))).into();
+    let vars: Vec<Var> =
+        sizes.map(|n| Var::new(format!("p{n}"), &Tensor::full(&[n], n as f64, DType::F32, &device))).into();
     let adam = Adam::new(vars.clone(), 1e-3);
     // The numbers survive the move, wherever they lie.
     for (var, n) in vars.iter().zip(sizes) {

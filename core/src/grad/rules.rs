@@ -86,6 +86,14 @@ pub(super) fn inputs(node: &Tensor, dy: &Tensor, wants: &[bool], targets: &HashS
             let total = flip(dy, &[*axis]).cumsum(*axis as isize);
             one(flip(&total, &[*axis]))
         }
+        // One index per row: the gradient is where the number is the index, which fuses, instead of a scatter.
+        Op::Gather(axis) if input(1).shape()[*axis] == 1 => {
+            let mut along = vec![1; node.rank()];
+            along[*axis] = input(0).shape()[*axis];
+            let numbers = Tensor::iota(&along, dy.device());
+            let picked = numbers.binary(Binary::Equal, &input(1).cast(DType::I32));
+            one(picked.choose(dy, &dy.full_like(0.0)))
+        }
         Op::Gather(axis) => one(dy.scatter_sum(*axis as isize, input(1), input(0).shape()[*axis])),
         Op::ScatterAdd(axis) => {
             // An update outside of the axis was dropped, so its gradient is 0; as u32, negative numbers are outside too.

@@ -62,7 +62,13 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, masks: &Masks, dropout: &Dr
 
 /// Hidden places and numbers to add, each broadcasting to `[batch, heads, queries, keys]`.
 #[track_caller]
-fn hidden(masks: &Masks, batch: usize, queries: usize, keys: usize, device: &Device) -> (Option<Tensor>, Option<Tensor>) {
+fn hidden(
+    masks: &Masks,
+    batch: usize,
+    queries: usize,
+    keys: usize,
+    device: &Device,
+) -> (Option<Tensor>, Option<Tensor>) {
     let mut hidden: Vec<Tensor> = Vec::new();
     let mut added = None;
     if masks.causal {

@@ -69,7 +69,11 @@ impl CrossEntropy {
             fail("cross_entropy", format!("{message} {} on axis {axis}", logits.shape()[axis]));
         }
         let log_p = log_softmax(logits, axis);
-        if target.dtype().is_float() { self.of_probabilities(&log_p, target, axis) } else { self.of_labels(&log_p, target, axis) }
+        if target.dtype().is_float() {
+            self.of_probabilities(&log_p, target, axis)
+        } else {
+            self.of_labels(&log_p, target, axis)
+        }
     }
 
     /// Class weights along `axis`, to be multiplied with log probabilities.
@@ -84,7 +88,10 @@ impl CrossEntropy {
     fn of_probabilities(&self, log_p: &Tensor, target: &Tensor, axis: usize) -> Tensor {
         if target.shape() != log_p.shape() {
             let shapes = (log_p.shape(), target.shape());
-            fail("cross_entropy", format!("logits {:?} and probabilities {:?} must have one shape", shapes.0, shapes.1));
+            fail(
+                "cross_entropy",
+                format!("logits {:?} and probabilities {:?} must have one shape", shapes.0, shapes.1),
+            );
         }
         if self.ignore.is_some() {
             fail("cross_entropy", "`ignore` names a label; the target holds probabilities");
@@ -167,7 +174,10 @@ fn log_softmax(x: &Tensor, axis: usize) -> Tensor {
 #[track_caller]
 fn same_shape(op: &str, x: &Tensor, target: &Tensor) {
     if x.shape() != target.shape() {
-        fail(op, format!("the prediction is {:?} and the target {:?}; they must have one shape", x.shape(), target.shape()));
+        fail(
+            op,
+            format!("the prediction is {:?} and the target {:?}; they must have one shape", x.shape(), target.shape()),
+        );
     }
 }
 

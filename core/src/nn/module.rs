@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use crate::device::Device;
 use crate::dtype::DType;
+use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::var::Var;
 
@@ -44,6 +45,15 @@ pub trait Module {
     /// All variables with their paths, in the order of their fields. A shared variable stands under its first path.
     fn named_variables(&self) -> Vec<(String, Var)> {
         collect(self, |_| true)
+    }
+
+    /// Gives all float variables this type, rounding their numbers: f64 to check a model, f16 to run one in less memory.
+    ///
+    /// # Errors
+    /// If `dtype` is not a float, the device lacks it, or memory cannot be had.
+    fn convert(&self, dtype: DType) -> Result<()> {
+        let all = collect(self, |_| true);
+        all.iter().filter(|(_, var)| var.dtype().is_float()).try_for_each(|(_, var)| var.convert(dtype))
     }
 
     /// Number of trained numbers.

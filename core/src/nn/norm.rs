@@ -108,7 +108,10 @@ impl RmsNorm {
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         if x.shape().last() != Some(&self.weight.len()) {
-            fail("RmsNorm", format!("x is {:?}, but its last axis must have {} elements", x.shape(), self.weight.len()));
+            fail(
+                "RmsNorm",
+                format!("x is {:?}, but its last axis must have {} elements", x.shape(), self.weight.len()),
+            );
         }
         let square = mean_kept(&(x * x), &[x.rank() - 1]);
         &(x * &(&square + self.eps).rsqrt()) * &self.weight.get()
@@ -164,7 +167,11 @@ impl GroupNorm {
         let inside = if batch == 0 { 0 } else { x.len() / batch / self.groups };
         let (centered, variance) = moments(&x.reshape_to(&[batch, self.groups, inside]), &[2]);
         let y = (&centered * &(&variance + self.eps).rsqrt()).reshape_to(x.shape());
-        scale_and_shift(y, Some(per_channel(&self.weight.get(), x.rank())), Some(per_channel(&self.bias.get(), x.rank())))
+        scale_and_shift(
+            y,
+            Some(per_channel(&self.weight.get(), x.rank())),
+            Some(per_channel(&self.bias.get(), x.rank())),
+        )
     }
 }
 

@@ -10,7 +10,9 @@ impl Tensor {
     /// `max(self, 0)`; gradient 0 at 0, NaN stays NaN.
     #[track_caller]
     pub fn relu(&self) -> Tensor {
-        self.le(0.0).select(0.0, self)
+        let value = self.le(0.0).select(0.0, self);
+        // By the result, so that the input need not be kept.
+        value.with_gradient("relu", &[self], |dy, y| vec![y.le(0.0).select(0.0, dy)])
     }
 
     /// `min(max(self, 0), 6)`; gradient 0 at both edges.
@@ -59,7 +61,8 @@ impl Tensor {
         // Both sides use exp(-|x|) <= 1, so neither value nor gradient can overflow.
         let negative = self.lt(0.0);
         let e = negative.select(self, -self).exp();
-        negative.select(&e, 1.0) / (e + 1.0)
+        let value = negative.select(&e, 1.0) / (e + 1.0);
+        value.with_gradient("sigmoid", &[self], |dy, y| vec![dy * (y * (1.0 - y))])
     }
 
     /// `ln(sigmoid(self)) = min(self, 0) - ln(1 + exp(-|self|))`.
@@ -114,7 +117,11 @@ impl Tensor {
     pub fn softmax(&self, axis: isize) -> Tensor {
         let axis = shape::axis("softmax", axis, self.shape());
         let e = self.float("softmax").less_row_max(axis).exp();
-        &e / e.reduce_keep(Reduction::Sum, &[axis])
+        let value = &e / e.reduce_keep(Reduction::Sum, &[axis]);
+        value.with_gradient("softmax", &[self], move |dy, y| {
+            let weighted = dy * y;
+            vec![&weighted - y * weighted.reduce_keep(Reduction::Sum, &[axis])]
+        })
     }
 
     /// `ln(softmax(self))` along one axis, without leaving the range of floats.
@@ -125,7 +132,10 @@ impl Tensor {
     pub fn log_softmax(&self, axis: isize) -> Tensor {
         let axis = shape::axis("log_softmax", axis, self.shape());
         let x = self.float("log_softmax").less_row_max(axis);
-        &x - x.exp().reduce_keep(Reduction::Sum, &[axis]).ln()
+        let value = &x - x.exp().reduce_keep(Reduction::Sum, &[axis]).ln();
+        value.with_gradient("log_softmax", &[self], move |dy, y| {
+            vec![dy - y.exp() * dy.reduce_keep(Reduction::Sum, &[axis])]
+        })
     }
 
     /// `self` less its largest element along an axis, which is a constant to gradients: results do not depend on it.

@@ -160,17 +160,30 @@ pub trait Axes {
     /// # Panics
     /// If an axis does not exist in `shape` or is named twice; `op` begins the message.
     fn axes(&self, op: &str, shape: &[usize]) -> Vec<usize>;
+
+    /// Whether it means all axes, whatever there are.
+    fn is_all(&self) -> bool {
+        false
+    }
 }
 
 impl Axes for () {
     fn axes(&self, _op: &str, shape: &[usize]) -> Vec<usize> {
         (0..shape.len()).collect()
     }
+
+    fn is_all(&self) -> bool {
+        true
+    }
 }
 
 impl Axes for RangeFull {
     fn axes(&self, _op: &str, shape: &[usize]) -> Vec<usize> {
         (0..shape.len()).collect()
+    }
+
+    fn is_all(&self) -> bool {
+        true
     }
 }
 

@@ -145,7 +145,12 @@ impl Tensor {
     }
 
     #[track_caller]
-    pub(crate) fn conv_transpose<const N: usize>(&self, op: &str, weight: &Tensor, options: &TransposeOptions<N>) -> Tensor {
+    pub(crate) fn conv_transpose<const N: usize>(
+        &self,
+        op: &str,
+        weight: &Tensor,
+        options: &TransposeOptions<N>,
+    ) -> Tensor {
         let TransposeOptions { stride, padding, dilation, groups, output_padding } = *options;
         let (x, w) = (self.shape(), weight.shape());
         check::<N>(op, x, w, &stride, &dilation, groups);

@@ -56,10 +56,9 @@ impl Tensor {
     /// If a named axis does not exist or its size is not 1.
     #[track_caller]
     pub fn squeeze(&self, axes: impl Axes) -> Tensor {
+        let all = axes.is_all();
         let mut axes = axes.axes("squeeze", self.shape());
-        if axes.len() == self.rank() && axes.len() > 1 {
-            axes.retain(|&a| self.shape()[a] == 1);
-        }
+        axes.retain(|&a| !all || self.shape()[a] == 1);
         if let Some(&axis) = axes.iter().find(|&&a| self.shape()[a] != 1) {
             fail("squeeze", format!("axis {axis} of {:?} has size {}, not 1", self.shape(), self.shape()[axis]));
         }

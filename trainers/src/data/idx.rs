@@ -45,7 +45,8 @@ pub fn parse(name: &str, mut source: impl Read) -> Result<Idx> {
     let magic = word("first four bytes")?;
     let [0, 0, kind, rank] = magic else {
         let found = u32::from_be_bytes(magic);
-        let message = format!("begins with 0x{found:08x}, which is not idx (0x00000801 for labels, 0x00000803 for images)");
+        let message =
+            format!("begins with 0x{found:08x}, which is not idx (0x00000801 for labels, 0x00000803 for images)");
         return Err(Error::data(name, format!("{message}; check that it is the right file")));
     };
     if kind != 0x08 {
@@ -55,7 +56,8 @@ pub fn parse(name: &str, mut source: impl Read) -> Result<Idx> {
         return Err(Error::data(name, format!("idx with {rank} axes; 1 to 8 are read")));
     }
     let shape = (0..rank).map(|_| Ok(u32::from_be_bytes(word("axis sizes")?) as usize)).collect::<Result<Vec<_>>>()?;
-    let len = shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size)).filter(|&len| len < isize::MAX as usize);
+    let len =
+        shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size)).filter(|&len| len < isize::MAX as usize);
     let Some(len) = len else {
         return Err(Error::data(name, format!("its header asks for {shape:?} bytes, more than any machine holds")));
     };
@@ -65,11 +67,15 @@ pub fn parse(name: &str, mut source: impl Read) -> Result<Idx> {
     match found {
         n if n < len => Err(Error::data(
             name,
-            format!("its header promises {shape:?} = {len} bytes, but only {n} follow; the file is cut off, fetch it again"),
+            format!(
+                "its header promises {shape:?} = {len} bytes, but only {n} follow; the file is cut off, fetch it again"
+            ),
         )),
         n if n > len => Err(Error::data(
             name,
-            format!("more bytes follow than the {len} of {shape:?} that its header promises; it is not this file's end"),
+            format!(
+                "more bytes follow than the {len} of {shape:?} that its header promises; it is not this file's end"
+            ),
         )),
         _ => Ok(Idx { shape, values }),
     }

@@ -66,7 +66,8 @@ impl LabelledImages {
             let message = format!("{} labels, but {images} holds {} images", classes.shape[0], pixels.shape[0]);
             return Err(Error::data(labels, format!("{message}; the two files do not belong together")));
         }
-        let values = if channels == 1 { pixels.values } else { channels_first(&pixels.values, channels, rows * columns) };
+        let values =
+            if channels == 1 { pixels.values } else { channels_first(&pixels.values, channels, rows * columns) };
         Ok(LabelledImages { pixels: values, shape: [channels, rows, columns], brightest: 255, labels: classes.values })
     }
 

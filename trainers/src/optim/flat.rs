@@ -33,7 +33,8 @@ impl Flat {
                 return Err(fail(format!("parameter '{}' is {}; optimizers train f32", var.name(), var.dtype())));
             }
             if var.device() != first.device() {
-                let places = format!("'{}' is on {} and '{}' on {}", first.name(), first.device(), var.name(), var.device());
+                let places =
+                    format!("'{}' is on {} and '{}' on {}", first.name(), first.device(), var.name(), var.device());
                 return Err(fail(format!("{places}; make the whole model on one device")));
             }
             if parameters[..i].iter().any(|other| other.id() == var.id()) {
