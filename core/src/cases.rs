@@ -212,6 +212,13 @@ mod tests {
     }
 
     #[test]
+    fn random_graphs_are_scheduled_into_kernels_that_mean_the_same() {
+        let device = crate::testing::device();
+        let cases: Vec<Case> = (0..150).map(random::random_graph).collect();
+        check_all(&cases, |case| check(&device, case)).unwrap_or_else(|failures| panic!("{failures}"));
+    }
+
+    #[test]
     fn names_are_different() {
         let mut names: Vec<String> = all().into_iter().map(|case| case.name).collect();
         names.sort();
