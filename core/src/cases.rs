@@ -9,6 +9,7 @@
 mod check;
 mod heavy;
 mod index;
+mod layers;
 mod maps;
 mod movement;
 pub mod random;
@@ -58,10 +59,9 @@ impl std::fmt::Debug for Case {
 /// All rows.
 #[must_use]
 pub fn all() -> Vec<Case> {
-    [maps::cases(), movement::cases(), reductions::cases(), index::cases(), heavy::cases(), special::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let families =
+        [maps::cases, movement::cases, reductions::cases, index::cases, heavy::cases, layers::cases, special::cases];
+    families.into_iter().flat_map(|cases| cases()).collect()
 }
 
 impl Case {

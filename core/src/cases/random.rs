@@ -39,7 +39,10 @@ pub fn random_graph(seed: u32) -> Case {
     let mut inputs = Vec::new();
     for _ in 0..1 + draw.below(3) {
         let rank = draw.below(6);
-        let shape: Vec<usize> = (0..rank).map(|_| [1, 2, 3, 4, 5][draw.below(5)]).collect();
+        let mut shape: Vec<usize> = (0..rank).map(|_| [1, 2, 3, 4, 5][draw.below(5)]).collect();
+        while shape.iter().product::<usize>() > LARGEST {
+            shape.pop();
+        }
         let mut input = Input::floats(&shape, -1.5, 1.5);
         let len = input.values.len();
         input.values.rotate_left(draw.below(len));
@@ -167,7 +170,7 @@ fn join(pool: &[Tensor], x: &Tensor, draw: &mut Draw) -> Tensor {
             && rest * pairs().map(|(&a, &b)| if a == 1 { b } else { a }).product::<usize>() <= LARGEST
     };
     let fitting: Vec<&Tensor> = pool.iter().filter(fits).collect();
-    let y = fitting[draw.below(fitting.len())];
+    let y = fitting.get(draw.below(fitting.len())).copied().unwrap_or(x);
     let op = [Binary::Add, Binary::Sub, Binary::Mul, Binary::Max, Binary::Min][draw.below(5)];
     tame(&x.binary(op, y))
 }
