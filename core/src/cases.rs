@@ -9,6 +9,7 @@
 mod check;
 mod heavy;
 mod index;
+mod layers;
 mod maps;
 mod movement;
 pub mod random;
@@ -58,10 +59,9 @@ impl std::fmt::Debug for Case {
 /// All rows.
 #[must_use]
 pub fn all() -> Vec<Case> {
-    [maps::cases(), movement::cases(), reductions::cases(), index::cases(), heavy::cases(), special::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let families =
+        [maps::cases, movement::cases, reductions::cases, index::cases, heavy::cases, layers::cases, special::cases];
+    families.into_iter().flat_map(|cases| cases()).collect()
 }
 
 impl Case {
@@ -209,6 +209,13 @@ mod tests {
     fn every_row_is_scheduled_into_kernels_that_mean_the_same() {
         let device = crate::testing::device();
         check_all(&all(), |case| check(&device, case)).unwrap_or_else(|failures| panic!("{failures}"));
+    }
+
+    #[test]
+    fn random_graphs_are_scheduled_into_kernels_that_mean_the_same() {
+        let device = crate::testing::device();
+        let cases: Vec<Case> = (0..150).map(random::random_graph).collect();
+        check_all(&cases, |case| check(&device, case)).unwrap_or_else(|failures| panic!("{failures}"));
     }
 
     #[test]
