@@ -38,7 +38,7 @@ impl Tensor {
     #[track_caller]
     fn nearest(&self, axis: isize, new: usize) -> Tensor {
         let old = self.size(axis);
-        if new % old == 0 {
+        if new.is_multiple_of(old) {
             return self.repeat_interleave(new / old, axis);
         }
         let places: Vec<i32> = (0..new).map(|i| (i * old / new) as i32).collect();

@@ -164,7 +164,7 @@ impl Tensor {
         if size == 0 || length == 0 {
             fail(op, format!("{:?} to {size} stretches: neither side may be empty", self.shape()));
         }
-        if length % size == 0 {
+        if length.is_multiple_of(size) {
             let after = (axis + self.rank() as isize) as usize + 1;
             return self.unflatten(axis, [size, length / size]).mean(after);
         }
