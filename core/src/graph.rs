@@ -91,7 +91,7 @@ pub(crate) fn linearize(outputs: &[Tensor], updates: &[(Arc<Storage>, Tensor)]) 
             let known = tensor.0.data.get().is_some();
             if !known {
                 let before = stack.len();
-                stack.extend(tensor.0.inputs.iter().filter(|t| !numbers.contains_key(&t.0.id)).cloned());
+                stack.extend(tensor.value_inputs().iter().filter(|t| !numbers.contains_key(&t.0.id)).cloned());
                 if stack.len() > before {
                     continue;
                 }
@@ -111,7 +111,7 @@ pub(crate) fn linearize(outputs: &[Tensor], updates: &[(Arc<Storage>, Tensor)]) 
                         storages.insert(storage.id(), externals.len() - 1);
                         (op, Vec::new())
                     }
-                    op => (op.clone(), tensor.0.inputs.iter().map(|t| numbers[&t.0.id]).collect()),
+                    op => (op.clone(), tensor.value_inputs().iter().map(|t| numbers[&t.0.id]).collect()),
                 }
             };
             let node = Node { op, inputs, shape: tensor.0.shape.clone(), dtype: tensor.0.dtype };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::dtype::{DType, Scalar};
 use crate::kernel::{ConvGeometry, ConvKind, Extremum, Reduction};
 use crate::scalar::{Binary, Unary};
+use crate::tensor::Tensor;
 use crate::var::Storage;
 
 /// A primitive; a node's inputs are named in the order given here.
@@ -91,6 +92,41 @@ pub enum Op {
     Conv(ConvKind, ConvGeometry),
     /// `x` itself; no gradient passes.
     Detach,
+    /// The first input itself, with a gradient of its own for the others. Graphs do not contain it.
+    Rule(Rule),
+}
+
+/// A gradient written by hand for a composed operation, where the derived one would keep or compute more than it must.
+/// The case table holds it against central differences like any other gradient.
+#[derive(Clone)]
+pub struct Rule {
+    /// The operation's name, for messages.
+    pub name: &'static str,
+    /// From `dy` and `y` to the gradient of each input after the first.
+    pub gradient: Arc<GradientFn>,
+}
+
+/// What a [`Rule`] computes: `(dy, y)` to one gradient per differentiated input.
+pub type GradientFn = dyn Fn(&Tensor, &Tensor) -> Vec<Tensor> + Send + Sync;
+
+impl PartialEq for Rule {
+    fn eq(&self, other: &Rule) -> bool {
+        Arc::ptr_eq(&self.gradient, &other.gradient)
+    }
+}
+
+impl Eq for Rule {}
+
+impl std::hash::Hash for Rule {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl std::fmt::Debug for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "rule({})", self.name)
+    }
 }
 
 impl Op {
@@ -102,6 +138,7 @@ impl Op {
             Op::Binary(op) => format!("{op:?}").to_lowercase(),
             Op::Reduce(op, _) => format!("{op:?}").to_lowercase(),
             Op::ArgReduce(op, _) => format!("arg{op:?}").to_lowercase(),
+            Op::Rule(rule) => rule.name.to_string(),
             Op::Conv(kind, _) => format!("conv {kind:?}").to_lowercase(),
             other => {
                 let text = format!("{other:?}").to_lowercase();
@@ -113,10 +150,7 @@ impl Op {
     /// Whether this only changes where elements are found.
     #[must_use]
     pub fn is_movement(&self) -> bool {
-        matches!(
-            self,
-            Op::Reshape | Op::Permute(_) | Op::Expand | Op::Slice(_) | Op::Flip(_) | Op::Windows { .. } | Op::Detach
-        )
+        matches!(self, Op::Reshape | Op::Permute(_) | Op::Expand | Op::Slice(_) | Op::Flip(_) | Op::Windows { .. })
     }
 }
 

@@ -29,12 +29,30 @@ impl Builder {
             node.op = Op::Constant(Scalar(node.dtype.round(value)));
             node.inputs.clear();
         }
+        if let Op::Reduce(_, axes) = &node.op
+            && axes.iter().all(|&axis| self.nodes[node.inputs[0]].shape[axis] == 1)
+        {
+            node.op = Op::Reshape;
+            return self.push(node, place);
+        }
         if matches!(node.op, Op::Reshape)
             && let inner = &self.nodes[node.inputs[0]]
             && inner.op == Op::Reshape
         {
             node.inputs = inner.inputs.clone();
             return self.push(node, place);
+        }
+        if let Op::Permute(axes) = &node.op {
+            let inner = &self.nodes[node.inputs[0]];
+            match &inner.op {
+                Op::Permute(first) => {
+                    node.op = Op::Permute(axes.iter().map(|&a| first[a]).collect());
+                    node.inputs = inner.inputs.clone();
+                    return self.push(node, place);
+                }
+                Op::Matmul if swaps_matrix(axes) => return self.transposed_matmul(node, place),
+                _ => {}
+            }
         }
         if let Some(&number) = self.known.get(&node) {
             return number;
@@ -44,6 +62,20 @@ impl Builder {
         self.nodes.push(node);
         self.places.push(place);
         number
+    }
+
+    /// `(a b)^T = b^T a^T`: the operands' strides are swapped instead of the product being copied.
+    fn transposed_matmul(&mut self, node: Node, place: Option<&'static Location<'static>>) -> usize {
+        let Op::Permute(axes) = node.op else { return node.inputs[0] };
+        let swapped = |builder: &mut Builder, input: usize| {
+            let x = &builder.nodes[input];
+            let shape = axes.iter().map(|&a| x.shape[a]).collect();
+            let swap = Node { op: Op::Permute(axes.clone()), inputs: vec![input], shape, dtype: x.dtype };
+            builder.push(swap, place)
+        };
+        let [a, b] = self.nodes[node.inputs[0]].inputs[..] else { return node.inputs[0] };
+        let inputs = vec![swapped(self, b), swapped(self, a)];
+        self.push(Node { op: Op::Matmul, inputs, shape: node.shape, dtype: node.dtype }, place)
     }
 
     /// The nodes and where they came from.
@@ -61,7 +93,7 @@ impl Builder {
         let x = &self.nodes[input];
         let equal_shape = x.shape == node.shape && x.dtype == node.dtype;
         match &node.op {
-            Op::Detach => Some(input),
+            Op::Detach | Op::Rule(_) => Some(input),
             Op::Reshape | Op::Expand | Op::Cast | Op::Bitcast | Op::Slice(_) if equal_shape => Some(input),
             Op::Permute(axes) if axes.iter().enumerate().all(|(i, &a)| i == a) => Some(input),
             Op::Concat if node.inputs.len() == 1 => Some(input),
@@ -98,4 +130,10 @@ impl Builder {
             _ => None,
         }
     }
+}
+
+/// Whether a permutation only exchanges the last two axes.
+fn swaps_matrix(axes: &[usize]) -> bool {
+    let rank = axes.len();
+    rank >= 2 && axes[rank - 2] == rank - 1 && axes[..rank - 2].iter().enumerate().all(|(i, &a)| i == a)
 }

@@ -4,8 +4,28 @@
 //! (`to_vec`, `item`, `Display`) compiles what is pending and runs it; inside of a [`crate::Program`] nothing is run until
 //! the whole closure was traced.
 
+mod activation;
+pub mod arguments;
+mod attention;
+mod compare;
+pub mod conv;
 mod create;
+mod display;
+mod einsum;
+mod index;
+mod interpolate;
+mod join;
+mod linalg;
+mod math;
+mod movement;
+mod operators;
+mod pairs;
+pub mod pool;
 mod primitive;
+mod random;
+mod reduce;
+#[cfg(test)]
+mod tests;
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -212,6 +232,24 @@ impl Tensor {
         self.device().backend().read(buffer, 0, &mut bytes)?;
         bytes.truncate(size);
         Ok(bytes)
+    }
+
+    /// The inputs that its value is computed from: a rule's value is its first input's.
+    pub(crate) fn value_inputs(&self) -> &[Tensor] {
+        if matches!(self.0.op, Op::Rule(_)) { &self.0.inputs[..1] } else { &self.0.inputs }
+    }
+
+    /// This value, whose gradient for `inputs` is `gradient(dy, y)` instead of what its composition says.
+    #[track_caller]
+    pub(crate) fn with_gradient(
+        &self,
+        name: &'static str,
+        inputs: &[&Tensor],
+        gradient: impl Fn(&Tensor, &Tensor) -> Vec<Tensor> + Send + Sync + 'static,
+    ) -> Tensor {
+        let rule = crate::op::Rule { name, gradient: Arc::new(gradient) };
+        let all = std::iter::once(self).chain(inputs.iter().copied()).cloned().collect();
+        Tensor::node(Op::Rule(rule), all, self.shape().to_vec(), self.dtype(), self.device().clone())
     }
 
     /// A weak handle, for caches.

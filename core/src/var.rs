@@ -40,6 +40,14 @@ struct Place {
     read: Option<(usize, Weak<Node>)>,
 }
 
+/// How often variables were moved to another storage; programs traced before are traced again.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// See [`GENERATION`].
+pub(crate) fn generation() -> u64 {
+    GENERATION.load(Ordering::SeqCst)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -126,7 +134,9 @@ impl Var {
         if trace::active() {
             shape::fail("Var::new", "inside of a traced program; variables outlive a step, make them before");
         }
-        initial.realize()?;
+        if initial.0.data.get().is_none() {
+            initial.realize()?;
+        }
         let device = initial.device().clone();
         let buffer = match initial.0.data.get() {
             Some(buffer) => buffer.clone(),
@@ -289,6 +299,38 @@ impl Var {
         device.backend().write(&buffer, low, &words)
     }
 
+    /// Gives it another float type; its numbers are rounded to that. It leaves the storage that it shared, and programs
+    /// traced before are traced again at their next run.
+    ///
+    /// # Errors
+    /// If either type is not a float, the device lacks it, or memory cannot be had.
+    pub fn convert(&self, dtype: DType) -> Result<()> {
+        let from = self.dtype();
+        if !from.is_float() || !dtype.is_float() {
+            let message = format!("{from} cannot become {dtype}: only floats are converted");
+            return Err(Error::data(format!("variable '{}'", self.name()), message));
+        }
+        if from == dtype {
+            return Ok(());
+        }
+        let mut place = lock(&self.0.place);
+        let device = place.storage.device.clone();
+        // Whole words are read: f16 stretches may begin or end inside of one.
+        let (start, end) = (place.offset * from.size(), (place.offset + self.len()) * from.size());
+        let mut words = vec![0; end.next_multiple_of(4) - start / 4 * 4];
+        if !words.is_empty() {
+            device.backend().read(&place.storage.buffer(), start / 4 * 4, &mut words)?;
+        }
+        let bytes = convert(from, dtype, &words[start % 4..start % 4 + end - start]);
+        let tensor = Tensor::try_from_bytes(bytes, dtype, &[self.len()], &device)?;
+        let buffer = match tensor.0.data.get() {
+            Some(buffer) => buffer.clone(),
+            None => device.allocate(0)?,
+        };
+        *place = Place { storage: Storage::new(buffer, dtype, self.len(), device), offset: 0, read: None };
+        Ok(())
+    }
+
     /// Moves variables of one type and device into one storage, in the given order, and returns the variable that is all of
     /// it, flat. Programs traced before are traced again at their next run.
     ///
@@ -305,6 +347,7 @@ impl Var {
         // `detach` of a single variable would share its buffer with the old storage; a copy must not.
         storage.replace(storage.buffer_for_writing()?);
         let mut offset = 0;
+        GENERATION.fetch_add(1, Ordering::SeqCst);
         for var in vars {
             *lock(&var.0.place) = Place { storage: storage.clone(), offset, read: None };
             offset += var.len();
@@ -315,6 +358,28 @@ impl Var {
     /// Its storage at present; programs compare it with the one they were traced with.
     pub(crate) fn storage(&self) -> Arc<Storage> {
         lock(&self.0.place).storage.clone()
+    }
+}
+
+/// Stored floats of one type as stored floats of another.
+fn convert(from: DType, to: DType, bytes: &[u8]) -> Vec<u8> {
+    fn wide<T: Element>(bytes: &[u8]) -> Vec<f64> {
+        T::load(bytes).into_iter().map(T::to_f64).collect()
+    }
+    fn narrow<T: Element>(values: &[f64]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        T::store(&values.iter().map(|&x| T::from_f64(x)).collect::<Vec<T>>(), &mut bytes);
+        bytes
+    }
+    let values = match from {
+        DType::F16 => wide::<half::f16>(bytes),
+        DType::F64 => wide::<f64>(bytes),
+        _ => wide::<f32>(bytes),
+    };
+    match to {
+        DType::F16 => narrow::<half::f16>(&values),
+        DType::F64 => narrow::<f64>(&values),
+        _ => narrow::<f32>(&values),
     }
 }
 

@@ -340,6 +340,23 @@ impl Layout {
         &self.0[0].shape
     }
 
+    /// The chain with another view on the space's side.
+    #[must_use]
+    pub fn with_first(&self, view: View) -> Layout {
+        let mut views = self.0.clone();
+        views[0] = view;
+        Layout(views)
+    }
+
+    /// The chain with another view on the buffer's side.
+    #[must_use]
+    pub fn with_last(&self, view: View) -> Layout {
+        let mut views = self.0.clone();
+        let last = views.len() - 1;
+        views[last] = view;
+        Layout(views)
+    }
+
     /// Whether it is the identity on row-major numbers.
     #[must_use]
     pub fn is_contiguous(&self) -> bool {
