@@ -142,8 +142,11 @@ fn main() -> Exit {
         let chances = next.run(Tensor::try_from_slice(&window, &[1, BLOCK], &device)?)?.to_vec::<f32>()?;
         let mut left = draws.uniform() as f32;
         let row = &chances[last * characters.len()..][..characters.len()];
-        let chosen = row.iter().position(|&p| std::mem::replace(&mut left, left - p) < p).unwrap_or(0);
-        written.push(chosen as i32);
+        let drawn = |&p: &f32| {
+            left -= p;
+            left < 0.0
+        };
+        written.push(row.iter().position(drawn).unwrap_or(0) as i32);
     }
     println!("{}", characters.decode(&written));
     println!("validation loss {:.4}", loss.value());
