@@ -206,6 +206,12 @@ mod tests {
     }
 
     #[test]
+    fn every_row_is_scheduled_into_kernels_that_mean_the_same() {
+        let device = crate::testing::device();
+        check_all(&all(), |case| check(&device, case)).unwrap_or_else(|failures| panic!("{failures}"));
+    }
+
+    #[test]
     fn names_are_different() {
         let mut names: Vec<String> = all().into_iter().map(|case| case.name).collect();
         names.sort();

@@ -238,3 +238,5 @@ fn explain(root: &Tensor, target: &Tensor, name: &str) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod ties;

@@ -11,13 +11,16 @@ pub(crate) fn fail(op: &str, message: impl std::fmt::Display) -> ! {
 pub(crate) fn broadcast(op: &str, a: &[usize], b: &[usize]) -> Vec<usize> {
     let rank = a.len().max(b.len());
     let size = |s: &[usize], axis: usize| if axis + s.len() < rank { 1 } else { s[axis + s.len() - rank] };
-    let join = |axis| match (size(a, axis), size(b, axis)) {
-        (x, y) if x == y => x,
-        (1, y) => y,
-        (x, 1) => x,
-        (x, y) => fail(op, format!("{a:?} and {b:?} do not broadcast: sizes {x} and {y} differ and neither is 1")),
-    };
-    (0..rank).map(join).collect()
+    let mut joined = Vec::with_capacity(rank);
+    for axis in 0..rank {
+        joined.push(match (size(a, axis), size(b, axis)) {
+            (x, y) if x == y => x,
+            (1, y) => y,
+            (x, 1) => x,
+            (x, y) => fail(op, format!("{a:?} and {b:?} do not broadcast: sizes {x} and {y} differ and neither is 1")),
+        });
+    }
+    joined
 }
 
 /// An axis that may count from the end (-1 is the last), as a number from 0.
@@ -55,7 +58,7 @@ pub(crate) fn infer(op: &str, from: &[usize], to: &[isize]) -> Vec<usize> {
     if unknown > 1 || to.iter().any(|&s| s < -1) {
         fail(op, format!("{to:?}: only one size may be -1, and no other may be negative"));
     }
-    let fits = if unknown == 0 { known == len } else { known > 0 && len % known == 0 };
+    let fits = if unknown == 0 { known == len } else { known > 0 && len.is_multiple_of(known) };
     if !fits {
         fail(op, format!("{from:?} has {len} elements and cannot take the shape {to:?}"));
     }

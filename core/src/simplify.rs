@@ -29,6 +29,12 @@ impl Builder {
             node.op = Op::Constant(Scalar(node.dtype.round(value)));
             node.inputs.clear();
         }
+        if let Op::Reduce(_, axes) = &node.op
+            && axes.iter().all(|&axis| self.nodes[node.inputs[0]].shape[axis] == 1)
+        {
+            node.op = Op::Reshape;
+            return self.push(node, place);
+        }
         if matches!(node.op, Op::Reshape)
             && let inner = &self.nodes[node.inputs[0]]
             && inner.op == Op::Reshape

@@ -14,14 +14,18 @@ mod display;
 mod einsum;
 mod index;
 mod interpolate;
+mod join;
 mod linalg;
 mod math;
 mod movement;
 mod operators;
+mod pairs;
 pub mod pool;
 mod primitive;
 mod random;
 mod reduce;
+#[cfg(test)]
+mod tests;
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};

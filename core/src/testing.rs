@@ -16,6 +16,15 @@ pub fn device() -> Device {
     Device::new(Arc::new(Store))
 }
 
+/// What `build` makes inside of a training trace on `device`; assigned variables read as assigned there, and keep their
+/// numbers.
+pub fn training<R>(device: &Device, build: impl FnOnce() -> R) -> R {
+    let guard = crate::trace::begin(device, true);
+    let result = build();
+    let _ = crate::trace::finish(guard);
+    result
+}
+
 #[derive(Debug)]
 struct Store;
 

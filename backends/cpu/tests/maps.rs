@@ -168,3 +168,18 @@ fn updates_in_place_and_strided_outputs() {
     out.view = View { shape: vec![5, 6], strides: vec![-3, 16], offset: 13, mask: None };
     check(&map(&[5, 6], &[], vec![slice(DType::F16, 30)], body, vec![out]), &[numbers(30, 11)], 0.0);
 }
+
+#[test]
+fn transposed_maps_run_in_blocks() {
+    for (batch, rows, columns) in [(1, 32, 64), (3, 48, 16), (2, 40, 24), (2, 33, 64)] {
+        let shape = [batch, rows, columns];
+        let view = View::contiguous(&[batch, columns, rows]).permute(&[0, 2, 1]);
+        let body =
+            vec![Inst::Load { input: 0, layout: Layout::of(view) }, dense(1, &shape), Inst::Binary(Binary::Sub, 0, 1)];
+        let n = batch * rows * columns;
+        let mut out = output(2, DType::F32, &shape);
+        out.aliases = Some(1);
+        let kernel = map(&shape, &[], vec![slice(DType::F32, n), slice(DType::F32, n)], body, vec![out]);
+        check(&kernel, &[numbers(n, 1), numbers(n, 2)], 1e-6);
+    }
+}

@@ -11,6 +11,7 @@ use crate::device::Device;
 use crate::dtype::DType;
 use crate::graph::linearize;
 use crate::kernel::Reduction;
+use crate::program::compute;
 use crate::reference::{values, values_with};
 use crate::scalar::{Binary, Unary};
 use crate::tensor::Tensor;
@@ -197,12 +198,13 @@ pub fn check(device: &Device, case: &Case) -> Outcome {
             return Err("an input cannot be laid out".into());
         };
         let (leaves, inputs): (Vec<Tensor>, Vec<Tensor>) = pairs.into_iter().unzip();
-        compare(case, &leaves, &inputs).map_err(|message| format!("inputs {place:?}: {message}"))?;
+        compare(case, &leaves, &inputs, place == Plain).map_err(|message| format!("inputs {place:?}: {message}"))?;
     }
     Ok(())
 }
 
-fn compare(case: &Case, leaves: &[Tensor], inputs: &[Tensor]) -> Outcome {
+/// Values and gradients against the reference; `unfused`: also with every operation a kernel of its own.
+fn compare(case: &Case, leaves: &[Tensor], inputs: &[Tensor], unfused: bool) -> Outcome {
     let outputs = (case.f)(inputs);
     let mut checked: Vec<(String, Tolerance, Tensor)> = Vec::new();
     for (k, y) in outputs.iter().enumerate() {
@@ -223,14 +225,20 @@ fn compare(case: &Case, leaves: &[Tensor], inputs: &[Tensor]) -> Outcome {
     let tensors: Vec<Tensor> = checked.iter().map(|(_, _, t)| t.clone()).collect();
     // The reference first: once realized, a tensor is a leaf.
     let expected = values(&tensors).map_err(|e| e.to_string())?;
-    Tensor::realize_all(&tensors).map_err(|e| e.to_string())?;
-    for ((what, tolerance, tensor), expected) in checked.iter().zip(expected) {
-        let found = tensor.to_f64().map_err(|e| e.to_string())?;
-        let dtype = tensor.dtype();
-        // An exact result is still stored in its type.
-        let rounded = |x: f64| if *tolerance == Tolerance::Exact && dtype != DType::F64 { dtype.round(x) } else { x };
-        let expected: Vec<f64> = expected.into_iter().map(rounded).collect();
-        tolerance.compare(dtype, &found, &expected).map_err(|message| format!("{what}: {message}"))?;
+    for fuse in [true, false] {
+        if !fuse && !unfused {
+            continue;
+        }
+        let computed = compute(&tensors, fuse).map_err(|e| e.to_string())?;
+        for (k, (what, tolerance, tensor)) in checked.iter().enumerate() {
+            let found = computed[k].to_f64().map_err(|e| e.to_string())?;
+            let dtype = tensor.dtype();
+            // An exact result is still stored in its type.
+            let rounds = *tolerance == Tolerance::Exact;
+            let expected: Vec<f64> = expected[k].iter().map(|&x| if rounds { dtype.round(x) } else { x }).collect();
+            let named = |message| format!("{what}, {}: {message}", if fuse { "fused" } else { "unfused" });
+            tolerance.compare(dtype, &found, &expected).map_err(named)?;
+        }
     }
     Ok(())
 }

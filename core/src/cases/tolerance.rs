@@ -50,7 +50,9 @@ impl Tolerance {
             return Err(format!("{} elements, not {}", found.len(), expected.len()));
         }
         let finite = expected.iter().map(|x| x.abs()).filter(|x| *x < largest);
-        let scale = finite.fold(0.0, f64::max);
+        // The terms of a sum are of order one in every row, whatever is left of them after cancelling.
+        let terms = if matches!(self, Tolerance::Sum(_)) { 1.0 } else { 0.0 };
+        let scale = finite.fold(terms, f64::max);
         for (i, (&y, &e)) in found.iter().zip(expected).enumerate() {
             // What the type cannot hold is infinite there; numbers below its smallest normal one may be flushed to 0.
             let e = if dtype.is_float() && e.abs() > largest { e.signum() * f64::INFINITY } else { e };

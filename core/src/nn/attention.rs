@@ -14,7 +14,7 @@ use crate::var::Var;
 /// Which keys a query may not see. All that is given holds together.
 #[derive(Clone, Debug, Default)]
 pub struct Masks {
-    /// Query `i` sees keys `0..=i` (with fewer queries than keys, the last query sees all of them).
+    /// Query `i` sees keys `0..=i`.
     pub causal: bool,
     /// Broadcasts to `[batch, heads, queries, keys]`: bool, true is hidden; or floats that are added to the scores.
     pub mask: Option<Tensor>,
@@ -73,8 +73,7 @@ fn hidden(
     let mut added = None;
     if masks.causal {
         let number = |size: usize, shape: &[usize]| Tensor::iota(&[size], device).reshape_to(shape);
-        let last_seen = number(queries, &[1, 1, queries, 1]) + (keys as f64 - queries as f64);
-        hidden.push(number(keys, &[1, 1, 1, keys]).gt(&last_seen));
+        hidden.push(number(keys, &[1, 1, 1, keys]).gt(&number(queries, &[1, 1, queries, 1])));
     }
     match &masks.mask {
         Some(mask) if mask.dtype() == DType::Bool => hidden.push(mask.clone()),

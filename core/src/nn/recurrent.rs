@@ -205,6 +205,12 @@ impl Rnn {
         Rnn { stack: Stack::new(1, inputs, hidden, options, device), relu: false }
     }
 
+    /// With relu in the place of tanh.
+    #[must_use]
+    pub fn with_relu(self) -> Rnn {
+        Rnn { relu: true, ..self }
+    }
+
     /// All outputs `[batch, time, directions * hidden]` and the last state `[layers * directions, batch, hidden]`; the
     /// first state is zero if none is given.
     ///

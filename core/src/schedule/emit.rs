@@ -59,8 +59,46 @@ pub(crate) fn reads(graph: &Graph, groups: &Groups, group: &Group) -> Reads {
     Reads { nodes }
 }
 
-/// The kernel of a group, with all its values stored.
+/// The kernel of a group, with all its values stored. Axes are split where that makes chains of views single views:
+/// pooling windows, their gradients.
 pub(crate) fn kernel(graph: &Graph, groups: &Groups, group: &Group, limits: &Limits) -> Result<Emitted, NeedsBuffer> {
+    let mut best = over_space(graph, groups, group, limits)?;
+    let mut space = group.clone();
+    while let Some(finer) = space.split_for(chained(&best.kernel)) {
+        let next = over_space(graph, groups, &finer, limits)?;
+        if links(&next.kernel) >= links(&best.kernel) {
+            break;
+        }
+        (best, space) = (next, finer);
+    }
+    Ok(best)
+}
+
+/// All layouts of a kernel's instructions.
+fn layouts(kernel: &Kernel) -> impl Iterator<Item = &Layout> {
+    kernel.body.iter().filter_map(|inst| match inst {
+        Inst::Load { layout, .. } | Inst::Iota { layout, .. } => Some(layout),
+        Inst::Inside { layout } | Inst::Random { layout, .. } => Some(layout),
+        _ => None,
+    })
+}
+
+/// How many views there are beyond one per layout.
+fn links(kernel: &Kernel) -> usize {
+    layouts(kernel).map(|layout| layout.views().len() - 1).sum()
+}
+
+/// The shapes that row-major numbers of the space are taken apart into.
+fn chained(kernel: &Kernel) -> Vec<Vec<usize>> {
+    let second = |layout: &Layout| match layout.views() {
+        [first, second, ..] if first.is_contiguous() => Some(second.shape.clone()),
+        _ => None,
+    };
+    layouts(kernel).filter_map(second).collect()
+}
+
+/// The kernel over the group's space as it is.
+fn over_space(graph: &Graph, groups: &Groups, group: &Group, limits: &Limits) -> Result<Emitted, NeedsBuffer> {
     let mut emitter = Emitter::new(graph, groups, group, limits);
     let core = match group.core {
         Some(node) => heavy::core(&mut emitter, node)?,

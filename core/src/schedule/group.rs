@@ -20,6 +20,8 @@ const ROWS: usize = 16;
 const SMALL: usize = 4096;
 /// How many groups are looked at before a cycle is feared.
 const REACH: usize = 512;
+/// Axes of a kernel at most, before neighbours are joined again.
+const MOST_AXES: usize = 12;
 /// Stored values of one group at most: kernels stay readable, compile times bounded.
 const STORES: usize = 6;
 
@@ -101,6 +103,33 @@ impl Group {
             Level::Outer => Layout::contiguous(&self.outer),
             Level::Full => Layout::contiguous(&[&self.outer[..], &self.inner].concat()),
         }
+    }
+
+    /// The same group over finer axes, if one of these shapes of its space splits any.
+    pub(crate) fn split_for(&self, shapes: Vec<Vec<usize>>) -> Option<Group> {
+        if self.core.is_some() {
+            return None;
+        }
+        let whole = [&self.outer[..], &self.inner].concat();
+        for shape in shapes {
+            let mut finer = self.clone();
+            let len: usize = shape.iter().product();
+            if len == self.len() {
+                let Some(axes) = refine(&whole, &shape) else { continue };
+                let at = if self.inner.is_empty() { Some(axes.len()) } else { split(&axes, self.outer_len()) };
+                let Some(at) = at else { continue };
+                (finer.outer, finer.inner) = (axes[..at].to_vec(), axes[at..].to_vec());
+            } else if len == self.outer_len() {
+                let Some(axes) = refine(&self.outer, &shape) else { continue };
+                finer.outer = axes;
+            }
+            let axes = [&finer.outer[..], &finer.inner].concat();
+            if axes.len() > whole.len() && axes.len() <= MOST_AXES {
+                finer.source = View::contiguous(&axes).then(&self.source)?;
+                return Some(finer);
+            }
+        }
+        None
     }
 
     /// How an outer value is found from a point of `outer x inner`.

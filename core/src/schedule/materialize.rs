@@ -95,21 +95,25 @@ pub(crate) fn choose(graph: &Graph, forced: &[bool], fuse: bool) -> Vec<bool> {
     // Costs need inputs first, decisions of users were made above.
     let mut weight = vec![0u32; count];
     let mut loads = vec![0u32; count];
+    // How many of them are intermediate values, which could be dropped if this one were kept instead.
+    let mut between = vec![0u32; count];
     for (number, node) in graph.nodes.iter().enumerate() {
         if !live[number] {
             continue;
         }
         let own = if node.op.is_movement() || is_generated(&node.op) { 0 } else { cost(&node.op) };
-        let (mut w, mut l) = (own, 0);
+        let (mut w, mut l, mut b) = (own, 0, 0);
         for &input in &node.inputs {
+            let leaf = matches!(graph.nodes[input].op, Op::Input(_));
             w += if stored[input] { 0 } else { weight[input] };
             l += if stored[input] { 1 } else { loads[input] };
+            b += if stored[input] { u32::from(!leaf) } else { between[input] };
         }
-        (weight[number], loads[number]) = (w, l);
+        (weight[number], loads[number], between[number]) = (w, l, b);
         if stored[number] || node.op.is_movement() || is_generated(&node.op) {
             continue;
         }
-        let shared = uses[number] > 1 && (w > DEAR || l > MANY_LOADS);
+        let shared = uses[number] > 1 && (w > DEAR || l > MANY_LOADS || b > 1);
         let multiplied = repeated[number] && w >= 3;
         stored[number] = shared || multiplied || l > TOO_MANY_LOADS || w > TOO_LONG || !fuse;
     }

@@ -3,7 +3,7 @@
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, SQRT_2};
 
 use crate::kernel::Reduction;
-use crate::shape::{self, fail};
+use crate::shape;
 use crate::tensor::Tensor;
 
 impl Tensor {
@@ -18,19 +18,16 @@ impl Tensor {
     /// `min(max(self, 0), 6)`; gradient 0 at both edges.
     #[track_caller]
     pub fn relu6(&self) -> Tensor {
-        self.hardtanh(0.0, 6.0)
+        self.clamp(0.0, 6.0)
     }
 
-    /// `self` limited to `low..=high`; gradient 0 at both edges, unlike [`Tensor::clamp`].
+    /// `self` limited to `low..=high`: [`Tensor::clamp`] by its other name.
     ///
     /// # Panics
     /// If `low > high`.
     #[track_caller]
     pub fn hardtanh(&self, low: f64, high: f64) -> Tensor {
-        if low > high {
-            fail("hardtanh", format!("the lower limit {low} is not below the upper limit {high}"));
-        }
-        self.le(low).select(low, self.ge(high).select(high, self))
+        self.clamp(low, high)
     }
 
     /// `self` if positive, else `slope * self`.

@@ -233,4 +233,14 @@ impl Tensor {
         }
         Tensor::node(Op::Constant(Scalar(rounded)), Vec::new(), shape.to_vec(), dtype, self.device().clone())
     }
+
+    /// Host numbers, of this tensor's float type and device.
+    #[track_caller]
+    pub(crate) fn floats(&self, values: Vec<f64>, shape: &[usize]) -> Tensor {
+        if Tensor::dtype(self) == DType::F64 {
+            return Tensor::from_vec(values, shape, self.device());
+        }
+        let rounded = values.into_iter().map(|x| x as f32).collect::<Vec<f32>>();
+        Tensor::from_vec(rounded, shape, self.device()).cast(Tensor::dtype(self))
+    }
 }

@@ -72,8 +72,12 @@ impl Tensor {
     ///
     /// Gradients go to the chosen side only. Two numbers give f32.
     ///
-    /// ```ignore
+    /// ```
+    /// # use anygrad_core::Tensor;
+    /// # let device = anygrad_core::testing::device();
+    /// # let x = Tensor::zeros(&[2, 3], &device);
     /// let relu = x.gt(0.0).select(&x, 0.0);
+    /// assert_eq!(relu.shape(), x.shape());
     /// ```
     ///
     /// # Panics

@@ -60,8 +60,12 @@ impl Tensor {
     /// `[batch, c_in, h, w]` by weights `[c_out, c_in / groups, kh, kw]` gives `[batch, c_out, h', w']`; see
     /// [`Tensor::conv1d`] for the sizes.
     ///
-    /// ```ignore
+    /// ```
+    /// # use anygrad_core::{Tensor, tensor::conv::ConvOptions};
+    /// # let device = anygrad_core::testing::device();
+    /// # let (x, w) = (Tensor::zeros(&[1, 3, 8, 8], &device), Tensor::zeros(&[5, 3, 3, 3], &device));
     /// let y = x.conv2d(&w, &ConvOptions { padding: [(1, 1); 2], ..Default::default() });
+    /// assert_eq!(y.shape(), [1, 5, 8, 8]);
     /// ```
     ///
     /// # Panics

@@ -59,8 +59,12 @@ impl Tensor {
 
     /// A tensor from host numbers in row-major order.
     ///
-    /// ```ignore
+    /// ```
+    /// # use anygrad_core::Tensor;
+    /// # let device = anygrad_core::testing::device();
     /// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], &[2, 2], &device);
+    /// assert_eq!(x.to_vec::<f32>()?, [1.0, 2.0, 3.0, 4.0]);
+    /// # Ok::<(), anygrad_core::Error>(())
     /// ```
     ///
     /// # Panics
@@ -133,9 +137,12 @@ impl Tensor {
 
     /// f32 numbers `start`, `start + step`, ... below `end` (above it, if `step` is negative).
     ///
-    /// ```ignore
-    /// let places = Tensor::arange(0.0, 10.0, 1.0, &device);                   // [10] f32
+    /// ```
+    /// # use anygrad_core::{DType, Tensor};
+    /// # let (n, device) = (5, anygrad_core::testing::device());
+    /// let places = Tensor::arange(0.0, 10.0, 1.0, &device);                    // [10] f32
     /// let rows = Tensor::arange(0.0, n as f64, 1.0, &device).cast(DType::I32); // [n] i32
+    /// # assert_eq!((places.shape(), rows.shape()), (&[10][..], &[5][..]));
     /// ```
     ///
     /// # Panics

@@ -24,10 +24,16 @@ impl Tensor {
     ///
     /// Without `->` the result has the letters that occur once, in alphabetical order.
     ///
-    /// ```ignore
+    /// ```
+    /// # use anygrad_core::Tensor;
+    /// # let device = anygrad_core::testing::device();
+    /// # let (a, b) = (Tensor::zeros(&[3, 3], &device), Tensor::zeros(&[3, 4], &device));
+    /// # let (q, k) = (Tensor::zeros(&[2, 5, 8, 16], &device), Tensor::zeros(&[2, 7, 8, 16], &device));
     /// let product = Tensor::einsum("ij,jk->ik", &[&a, &b]);
     /// let scores = Tensor::einsum("bthd,bshd->bhts", &[&q, &k]);
+    /// assert_eq!(scores.shape(), [2, 8, 5, 7]);
     /// let trace = Tensor::einsum("ii->", &[&a]);
+    /// # assert_eq!((product.shape(), trace.rank()), (&[3, 4][..], 0));
     /// ```
     ///
     /// # Panics

@@ -38,7 +38,7 @@ impl Tensor {
     #[track_caller]
     fn nearest(&self, axis: isize, new: usize) -> Tensor {
         let old = self.size(axis);
-        if new % old == 0 {
+        if new.is_multiple_of(old) {
             return self.repeat_interleave(new / old, axis);
         }
         let places: Vec<i32> = (0..new).map(|i| (i * old / new) as i32).collect();
@@ -61,11 +61,11 @@ impl Tensor {
             let first = (place as usize).min(old - 1);
             low.push(first as i32);
             high.push((first + 1).min(old - 1) as i32);
-            part.push((place - first as f64) as f32);
+            part.push(place - first as f64);
         }
         let mut sizes = vec![1; axis.unsigned_abs()];
         sizes[0] = new;
-        let part = Tensor::from_vec(part, &sizes, self.device()).cast(self.dtype());
+        let part = self.floats(part, &sizes);
         let [low, high] = [low, high].map(|v| Tensor::from_vec(v, &[new], self.device()));
         let (low, high) = (self.index_select(axis, &low), self.index_select(axis, &high));
         &low + (high - &low) * part

@@ -28,7 +28,8 @@ impl Tensor {
         let batch = if right.rank() == 2 {
             left.shape()[..left.rank() - 2].to_vec()
         } else {
-            shape::broadcast("matmul", &left.shape()[..left.rank() - 2], &right.shape()[..right.rank() - 2])
+            let op = format!("matmul: {a:?} x {b:?}: batch axes");
+            shape::broadcast(&op, &left.shape()[..left.rank() - 2], &right.shape()[..right.rank() - 2])
         };
         let product = if right.rank() == 2 {
             left.reshape_to(&[batch.iter().product::<usize>() * m, k]).product(&right)

@@ -5,7 +5,6 @@
 
 use std::f64::consts::{FRAC_PI_2, LN_2, LN_10, PI};
 
-use crate::dtype::DType;
 use crate::scalar::{Binary, Unary};
 use crate::shape::fail;
 use crate::tensor::Tensor;
@@ -134,10 +133,10 @@ impl Tensor {
     #[track_caller]
     pub fn atan2(&self, x: impl Operand) -> Tensor {
         let (y, x) = (self, &x.to_tensor(self));
-        let steep = x.abs().lt(&y.abs());
+        let steep = x.abs().lt(y.abs());
         let divisor = steep.select(y, x);
         let angle = (steep.select(x, y) / divisor.eq(0.0).select(1.0, &divisor)).atan();
-        let up = y.lt(0.0).select(-1.0, &y.full_like(1.0));
+        let up = y.lt(0.0).select(-1.0, y.full_like(1.0));
         let turned = (&up * FRAC_PI_2) - &angle;
         steep.select(turned, x.lt(0.0).select(&angle + up * PI, &angle))
     }
@@ -323,7 +322,8 @@ impl Tensor {
         self.float("is_infinite").abs().eq(f64::INFINITY)
     }
 
-    /// `min` below `min`, `max` above `max`, else `self`; NaN stays NaN. The gradient passes inside and on both edges.
+    /// `min` below `min`, `max` above `max`, else `self`; NaN stays NaN. The gradient is 0 on both edges, as in PyTorch 2.15
+    /// (older versions let it pass there). Either limit may be infinite.
     ///
     /// # Panics
     /// If `min > max` or either is NaN.
@@ -332,8 +332,8 @@ impl Tensor {
         if min > max || min.is_nan() || max.is_nan() {
             fail("clamp", format!("the lower limit {min} is not below the upper limit {max}"));
         }
-        let low = if min == f64::NEG_INFINITY { self.clone() } else { self.lt(min).select(min, self) };
-        if max == f64::INFINITY { low } else { self.gt(max).select(max, &low) }
+        let low = if min == f64::NEG_INFINITY { self.clone() } else { self.le(min).select(min, self) };
+        if max == f64::INFINITY { low } else { self.ge(max).select(max, &low) }
     }
 
     /// This tensor, if its elements are floats.
@@ -343,71 +343,5 @@ impl Tensor {
             fail(op, format!("elements are {}, not floats; cast first", self.dtype()));
         }
         self
-    }
-}
-
-/// Functions of two tensors, which broadcast.
-impl Tensor {
-    /// `self` to the power `exponent`, with C's rules (`pow(x, 0) = 1`).
-    #[track_caller]
-    pub fn pow(&self, exponent: impl Operand) -> Tensor {
-        self.binary(Binary::Pow, &exponent.to_tensor(self))
-    }
-
-    /// The larger of two; NaN if either is. Equal elements share the gradient. (`max` is the reduction.)
-    #[track_caller]
-    pub fn maximum(&self, other: impl Operand) -> Tensor {
-        self.binary(Binary::Max, &other.to_tensor(self))
-    }
-
-    /// The smaller of two; NaN if either is. Equal elements share the gradient. (`min` is the reduction.)
-    #[track_caller]
-    pub fn minimum(&self, other: impl Operand) -> Tensor {
-        self.binary(Binary::Min, &other.to_tensor(self))
-    }
-
-    /// `sqrt(self^2 + other^2)` without overflow.
-    #[track_caller]
-    pub fn hypot(&self, other: impl Operand) -> Tensor {
-        let other = other.to_tensor(self);
-        let largest = self.abs().maximum(other.abs()).detach();
-        let scale = largest.eq(0.0).logical_or(&largest.is_infinite()).select(1.0, &largest);
-        ((self / &scale).square() + (other / &scale).square()).sqrt() * scale
-    }
-
-    /// `self * a + b`.
-    #[track_caller]
-    pub fn mul_add(&self, a: impl Operand, b: impl Operand) -> Tensor {
-        self * a.to_tensor(self) + b.to_tensor(self)
-    }
-
-    /// The remainder that is never negative: `self - |other| * floor(self / |other|)`.
-    #[track_caller]
-    pub fn rem_euclid(&self, other: impl Operand) -> Tensor {
-        let other = other.to_tensor(self);
-        let rest = self % &other;
-        if self.dtype() == DType::U32 {
-            return rest;
-        }
-        rest.lt(0.0).select(&rest + other.abs(), &rest)
-    }
-
-    /// The quotient that belongs to [`Tensor::rem_euclid`].
-    #[track_caller]
-    pub fn div_euclid(&self, other: impl Operand) -> Tensor {
-        let other = other.to_tensor(self);
-        let ratio = self / &other;
-        if self.dtype() == DType::U32 {
-            return ratio;
-        }
-        let quotient = if self.dtype().is_float() { ratio.trunc() } else { ratio };
-        (self % &other).lt(0.0).select(&quotient - other.sign(), &quotient)
-    }
-
-    /// `|self|` with the sign of `sign`; zeros count as positive.
-    #[track_caller]
-    pub fn copysign(&self, sign: impl Operand) -> Tensor {
-        let size = self.abs();
-        sign.to_tensor(self).lt(0.0).select(-&size, &size)
     }
 }

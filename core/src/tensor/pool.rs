@@ -125,8 +125,8 @@ impl Tensor {
             }
             let mut sizes = vec![1; N];
             sizes[axis] = counts.len();
-            let factors: Vec<f32> = counts.iter().map(|&n| (1.0 / n) as f32).collect();
-            result = result * Tensor::from_vec(factors, &sizes, self.device()).cast(self.dtype());
+            let factors = counts.iter().map(|&n| 1.0 / n).collect();
+            result = result * self.floats(factors, &sizes);
         }
         result
     }
@@ -164,18 +164,18 @@ impl Tensor {
         if size == 0 || length == 0 {
             fail(op, format!("{:?} to {size} stretches: neither side may be empty", self.shape()));
         }
-        if length % size == 0 {
+        if length.is_multiple_of(size) {
             let after = (axis + self.rank() as isize) as usize + 1;
             return self.unflatten(axis, [size, length / size]).mean(after);
         }
-        let mut weights = vec![0.0f32; length * size];
+        let mut weights = vec![0.0; length * size];
         for i in 0..size {
             let (start, end) = (i * length / size, ((i + 1) * length).div_ceil(size));
             for row in start..end {
-                weights[row * size + i] = 1.0 / (end - start) as f32;
+                weights[row * size + i] = 1.0 / (end - start) as f64;
             }
         }
-        let weights = Tensor::from_vec(weights, &[length, size], self.device()).cast(self.dtype());
+        let weights = self.floats(weights, &[length, size]);
         self.movedim(axis, -1).matmul(&weights).movedim(-1, axis)
     }
 

@@ -12,10 +12,14 @@ use crate::tensor::arguments::Axes;
 impl Tensor {
     /// The sum over `axes`; 0 where there are no elements.
     ///
-    /// ```ignore
+    /// ```
+    /// # use anygrad_core::Tensor;
+    /// # let device = anygrad_core::testing::device();
+    /// # let x = Tensor::zeros(&[2, 3, 4], &device);
     /// let total = x.sum(());      // of everything: shape []
-    /// let rows = x.sum(1);        // [n, m] -> [n]
+    /// let rows = x.sum(1);        // [n, m, k] -> [n, k]
     /// let both = x.sum([0, -1]);  // [n, m, k] -> [m]
+    /// assert_eq!((total.shape(), rows.shape(), both.shape()), (&[][..], &[2, 4][..], &[3][..]));
     /// ```
     ///
     /// # Panics

@@ -78,6 +78,7 @@ impl Geometry {
     fn stretches(&self, from: usize, to: usize, mut each: impl FnMut(usize, usize, usize, usize, usize)) {
         let [_, in_h, in_w] = self.input;
         let width = self.output[2];
+        let start = (from / self.output[1].max(1), from % self.output[1].max(1));
         let mut row = 0;
         for channel in 0..self.c_in {
             for tap_d in 0..self.taps[0] {
@@ -88,8 +89,8 @@ impl Geometry {
                         let first = self.padding[2].saturating_sub(shift).div_ceil(self.stride[2]).min(width);
                         let reach = (in_w + self.padding[2]).saturating_sub(shift);
                         let end = reach.div_ceil(self.stride[2]).clamp(first, width);
+                        let (mut d, mut h) = start;
                         for line in from..to {
-                            let (d, h) = (line / self.output[1], line % self.output[1]);
                             let at_d = (d * self.stride[0] + tap_d * self.dilation[0]).wrapping_sub(self.padding[0]);
                             let at_h = (h * self.stride[1] + tap_h * self.dilation[1]).wrapping_sub(self.padding[1]);
                             if at_d >= self.input[0] || at_h >= in_h || end == first {
@@ -98,6 +99,10 @@ impl Geometry {
                                 let at_w = first * self.stride[2] + shift - self.padding[2];
                                 let at = ((channel * self.input[0] + at_d) * in_h + at_h) * in_w + at_w;
                                 each(row, line, at, first, end - first);
+                            }
+                            h += 1;
+                            if h == self.output[1] {
+                                (d, h) = (d + 1, 0);
                             }
                         }
                         row += 1;

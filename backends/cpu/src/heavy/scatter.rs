@@ -45,11 +45,11 @@ impl Box3 {
     #[inline(always)]
     fn at(&self, point: [usize; 3]) -> Option<isize> {
         let mut at = self.offset;
-        for axis in 0..3 {
-            if point[axis] < self.low[axis] || point[axis] >= self.high[axis] {
+        for (axis, coordinate) in point.into_iter().enumerate() {
+            if coordinate < self.low[axis] || coordinate >= self.high[axis] {
                 return None;
             }
-            at += point[axis] as isize * self.strides[axis];
+            at += coordinate as isize * self.strides[axis];
         }
         Some(at)
     }
@@ -124,11 +124,11 @@ impl Sums {
         let core = job.io.core.get().cast::<T::Sum>();
         let index = job.io.inputs[self.index.0].get().cast::<u32>().cast_const();
         let updates = job.io.inputs[self.updates.0].get().cast::<T>().cast_const();
-        // SAFETY (also below): the core's place holds `before x size x after` sums, these lanes are this task's alone;
-        // verified views give elements inside of the inputs.
-        let out = |s: usize| unsafe {
-            let start = core.add((row * self.size + s) * self.after + from);
-            std::slice::from_raw_parts_mut(start, to - from)
+        let out = |s: usize| {
+            let start = core.wrapping_add((row * self.size + s) * self.after + from);
+            // SAFETY: (also below) the core's place holds `before x size x after` sums, these lanes are this task's
+            // alone; verified views give elements inside of the inputs.
+            unsafe { std::slice::from_raw_parts_mut(start, to - from) }
         };
         (0..self.size).for_each(|s| out(s).fill(T::Sum::default()));
         let read = |j: usize, k: usize| {

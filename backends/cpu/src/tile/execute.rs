@@ -50,7 +50,7 @@ impl<'a> Tile<'a> {
             tile.home(register);
         }
         for &(register, bits, wide) in &program.constants {
-            let n = program.lanes.min((program.outer * program.inner).max(1));
+            let n = program.lanes.min(program.outer * program.inner.max(1));
             match wide {
                 true => tile.write::<u64>(register, n).fill(bits),
                 false => tile.write::<u32>(register, n).fill(bits as u32),

@@ -121,7 +121,7 @@ pub(super) fn sine<const QUARTERS: i32>(x: f32) -> f32 {
         + z * (8.333_329_385_889_463e-3 + z * (-1.983_933_483_609_663_2e-4 + z * 2.718_311_493_989_822e-6));
     let sin = r + r * z * s;
     let c = -0.499_999_997_251_031
-        + z * (4.166_662_332_373_906_4e-2 + z * (-1.388_676_377_460_993e-3 + z * 2.439_044_879_627_741_6e-5));
+        + z * (4.166_662_332_373_906e-2 + z * (-1.388_676_377_460_993e-3 + z * 2.439_044_879_627_741_6e-5));
     let cos = 1.0 + z * c;
     let y = if quadrant & 1 == 0 { sin } else { cos };
     let y = if quadrant & 2 == 0 { y } else { -y } as f32;
@@ -153,13 +153,13 @@ pub(super) fn atan<const FUSED: bool>(x: f32) -> f32 {
 pub(super) fn tanh<const FUSED: bool>(x: f32) -> f32 {
     let a = x.abs();
     let s = x * x;
-    let mut p = 1.573_944_1e-2;
+    let mut p = 1.573_944e-2;
     p = fma::<FUSED>(p, s, -5.230_255_8e-2);
     p = fma::<FUSED>(p, s, 0.133_152_47);
     p = fma::<FUSED>(p, s, -0.333_327_68);
     let near = fma::<FUSED>(p * s, x, x);
     let far = 1.0 - 2.0 / (exp::<FUSED>(2.0 * a) + 1.0);
-    if a < 0.55 { near } else { far.copysign(x) }
+    (if a < 0.55 { near } else { far }).copysign(x)
 }
 
 /// The error function.
@@ -227,7 +227,10 @@ mod tests {
         assert!(ours(f32::NAN).is_nan());
         for x in [f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0] {
             let (y, z) = (ours(x), exact(f64::from(x)) as f32);
-            assert!(y == z && y.is_sign_negative() == z.is_sign_negative() || y.is_nan() && z.is_nan(), "{x}: {y} {z}");
+            assert!(
+                y == z && y.is_sign_negative() == z.is_sign_negative() || y.is_nan() && z.is_nan(),
+                "{x}: {y}, not {z}"
+            );
         }
         worst
     }

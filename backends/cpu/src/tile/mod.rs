@@ -9,6 +9,7 @@
 //! `execute` runs operations on one tile, each a loop that becomes vector code; it is compiled for AVX-512, AVX2 and
 //! the baseline, and chosen at run time. Chunks depend on shapes alone, so results do not depend on threads.
 
+mod blocks;
 mod drive;
 mod execute;
 mod load;

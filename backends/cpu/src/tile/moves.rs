@@ -45,12 +45,15 @@ pub(super) fn load(tile: &mut Tile<'_>, op: &Op, source: Source, access: usize, 
     let base = tile.source(source);
     let (access, start, fixed, n) = tile.access(access);
     let chained = !access.chain.is_empty();
-    if !chained && !copy && dtype != DType::F16 && access.lanes.uniform() == Some(1) {
-        if let Some(still) = access.fixed.place(fixed) {
-            let at = (access.offset + still + start as isize) * dtype.size() as isize;
-            tile.point(op.result, base.wrapping_offset(at).cast_mut());
-            return;
-        }
+    if !chained
+        && !copy
+        && dtype != DType::F16
+        && access.lanes.uniform() == Some(1)
+        && let Some(still) = access.fixed.place(fixed)
+    {
+        let at = (access.offset + still + start as isize) * dtype.size() as isize;
+        tile.point(op.result, base.wrapping_offset(at).cast_mut());
+        return;
     }
     tile.home(op.result);
     match (dtype, chained) {

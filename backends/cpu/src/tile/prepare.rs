@@ -7,12 +7,15 @@ use anygrad_core::kernel::{Core, Inst, Kernel};
 use anygrad_core::scalar::{Binary, Unary};
 use anygrad_core::view::{Layout, View};
 
+use super::blocks::blocked;
 use super::load::Access;
 use super::select::{self, Choice};
 use super::{Accumulator, How, Lane, Op, Program, Register, Shape, Source, Stage, What};
 
 /// Makes a body ready. `whole` is false where a heavy core calls it for ranges of `outer`: nothing is split then.
 pub(crate) fn prepare(kernel: &Kernel, whole: bool) -> Program {
+    let in_blocks = if whole { blocked(kernel) } else { None };
+    let kernel = in_blocks.as_ref().unwrap_or(kernel);
     let choice = select::choose(kernel);
     let builder = Builder {
         kernel,
@@ -258,6 +261,13 @@ impl Builder<'_> {
             }
             Inst::Cast(x, to) => What::Cast(lane(x), to, self.operand(x, inner, names, ops)),
             Inst::Bitcast(x, _) => What::Copy { wide: false, from: self.operand(x, inner, names, ops) },
+            // Nothing reduced: the neutral element, which depends on the type and not only on its lanes.
+            Inst::Reduce(how, x) if kernel.inner_len() == 0 => {
+                let (register, dtype) = (self.register(), self.types[x]);
+                self.constants.push((register, bits(how.neutral(dtype), dtype), dtype == DType::F64));
+                names.value.insert(i, register);
+                return;
+            }
             Inst::Reduce(how, x) => {
                 let lane = lane(x);
                 What::Reduce(how, lane, self.operand(x, true, names, ops))

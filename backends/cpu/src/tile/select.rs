@@ -65,7 +65,9 @@ pub(super) fn lanes(shape: Shape, inner: usize, outer: usize, bytes_per_lane: us
     match shape {
         Shape::Rows => lanes.max(inner),
         Shape::Long => lanes,
-        // Few columns: smaller tiles, so that threads have something to share.
+        // Long columns are split along `inner`: whole lines of memory are read at once.
+        Shape::Columns if inner >= 512 => lanes.min(outer.next_multiple_of(64)),
+        // Few short columns: smaller tiles, so that threads have something to share.
         Shape::Columns => lanes.min(outer.div_ceil(4).next_multiple_of(64)).max(64),
     }
 }
