@@ -1,7 +1,8 @@
 // Scalar functions that WGSL does not have, or that drivers compute too loosely: every result stays within a few units
 // in the last place of the f64 value. Only the functions that a kernel uses are pasted into its text (see library.rs;
 // blocks are separated by blank lines). Polynomials are weighted least-squares fits over the stated ranges.
-// NaN is told by its bits: `x != x` is false for NaN on the Vulkan drivers tried.
+// NaN is told by its bits: `x != x` is false for NaN on the Vulkan drivers tried, `!(x < y)` may become `x >= y` and
+// `x - x` may become 0.
 
 fn is_nan(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
@@ -9,6 +10,10 @@ fn is_nan(x: f32) -> bool {
 
 fn from_bits(bits: u32) -> f32 {
   return bitcast<f32>(bits);
+}
+
+fn is_finite(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
 }
 
 fn is_nonzero(x: f32) -> bool {
@@ -27,16 +32,23 @@ fn sign_of(x: f32) -> f32 {
   return select(select(x, -1.0, x < 0.0), 1.0, x > 0.0);
 }
 
-// x * 2^n for n in -300..300, in two steps so that results below the normal range are reached.
+// x * 2^n for n in -370..370, in three steps so that results below the normal range are reached.
 fn scale_by_power(x: f32, n: i32) -> f32 {
-  let half = n / 2;
-  return x * from_bits(u32(half + 127) << 23u) * from_bits(u32(n - half + 127) << 23u);
+  let third = n / 3;
+  let power = from_bits(u32(third + 127) << 23u);
+  return x * power * power * from_bits(u32(n - 2 * third + 127) << 23u);
+}
+
+// x - n * high - n * low for a small result. `max` does nothing but keep drivers without fused multiply-adds from
+// joining the two products into n * (high + low), which would undo what the parts are for.
+fn minus_parts(x: f32, n: f32, high: f32, low: f32) -> f32 {
+  return fma(n, -low, max(fma(n, -high, x), -16.0));
 }
 
 // x = n ln 2 + r, |r| <= 0.35; e^x = 2^n (1 + r + r^2/2 + r^3 P(r)).
 fn exp_of(x: f32) -> f32 {
   let n = floor(clamp(x, -104.0, 89.0) * 1.4426950408889634 + 0.5);
-  let r = fma(n, -3.194618329871446e-05, fma(n, -0.693115234375, clamp(x, -104.0, 89.0)));
+  let r = minus_parts(clamp(x, -104.0, 89.0), n, 0.693115234375, 3.194618329871446e-05);
   var p = 0.00019911036361008883;
   p = fma(p, r, 0.001393419224768877);
   p = fma(p, r, 0.008333279751241207);
@@ -55,7 +67,7 @@ fn exp_minus_one(x: f32) -> f32 {
   p = fma(p, r, 0.04166647419333458);
   p = fma(p, r, 0.1666666716337204);
   p = fma(p * r, r * r, fma(r * r, 0.5, r));
-  return select(p, exp_of(x) - 1.0, !(abs(x) <= 0.35));
+  return select(p, exp_of(x) - 1.0, abs(x) > 0.35 || is_nan(x));
 }
 
 // ln(1 + f) for f in sqrt(1/2) - 1 .. sqrt(2) - 1, as f - f^2/2 + f^3 P(f).
@@ -113,17 +125,17 @@ fn sine_of_quarter(r: f32, quarter: i32) -> f32 {
 
 // x - n pi/2 with pi/2 in three parts; exact enough for |x| up to about 1e5.
 fn quarter_remainder(x: f32, n: f32) -> f32 {
-  return fma(n, -7.549790126404332e-08, fma(n, -0.0004837512969970703, fma(n, -1.5703125, x)));
+  return fma(n, -7.549790126404332e-08, max(minus_parts(x, n, 1.5703125, 0.0004837512969970703), -16.0));
 }
 
 fn sin_of(x: f32) -> f32 {
   let n = round(clamp(x, -1e9, 1e9) * 0.6366197723675814);
-  return select(sine_of_quarter(quarter_remainder(x, n), i32(n)), x - x, !(abs(x) < 1e30));
+  return select(sine_of_quarter(quarter_remainder(x, n), i32(n)), from_bits(0x7fc00000u), !is_finite(x));
 }
 
 fn cos_of(x: f32) -> f32 {
   let n = round(clamp(x, -1e9, 1e9) * 0.6366197723675814);
-  return select(sine_of_quarter(quarter_remainder(x, n), i32(n) + 1), x - x, !(abs(x) < 1e30));
+  return select(sine_of_quarter(quarter_remainder(x, n), i32(n) + 1), from_bits(0x7fc00000u), !is_finite(x));
 }
 
 // |x| > tan(3 pi/8): pi/2 - atan(1/x); |x| > tan(pi/8): pi/4 + atan((x - 1) / (x + 1)).
@@ -185,6 +197,23 @@ fn erf_of(x: f32) -> f32 {
   return select(value, x, is_nan(x));
 }
 
+// a^y for a > 0 as 2^(y n) m^y with a = 2^n m. The first 12 bits of y times n are exact, so that the error is that of
+// y ln m and does not grow with n.
+fn pow_of_parts(a: f32, y: f32) -> f32 {
+  if (!is_finite(a) || abs(y) > 1e6) {
+    return exp_of(y * ln_of(a));
+  }
+  let tiny = a < 1.1754943508222875e-38;
+  let bits = bitcast<u32>(select(a, a * 8388608.0, tiny));
+  let e = bitcast<i32>(bits - 0x3f3504f3u) >> 23u;
+  let n = f32(e - select(0, 23, tiny));
+  let m = from_bits(bits - (bitcast<u32>(e) << 23u)) - 1.0;
+  let head = from_bits(bitcast<u32>(y) & 0xfffff000u);
+  let whole = round(clamp(head * n, -370.0, 370.0));
+  let rest = fma(y - head, n, clamp(head * n, -370.0, 370.0) - whole);
+  return scale_by_power(exp_of(fma(y, ln_near_one(m), rest * 0.6931471805599453)), i32(whole));
+}
+
 // C's rules: x^0 = 1, 1^y = 1, a negative base takes integer exponents only.
 fn pow_of(x: f32, y: f32) -> f32 {
   if (y == 0.0 || x == 1.0) {
@@ -219,7 +248,7 @@ fn pow_of(x: f32, y: f32) -> f32 {
   } else if (y == 0.5) {
     value = sqrt(a);
   } else {
-    value = exp_of(y * ln_of(a));
+    value = pow_of_parts(a, y);
   }
   let negative = (bitcast<u32>(x) & 0x80000000u) != 0u;
   if (negative && !whole && a != 0.0 && a < from_bits(0x7f800000u)) {
@@ -232,7 +261,7 @@ fn pow_of(x: f32, y: f32) -> f32 {
 fn remainder(x: f32, y: f32) -> f32 {
   let a = abs(x);
   let b = abs(y);
-  if (!(a < from_bits(0x7f800000u)) || b == 0.0 || is_nan(y)) {
+  if (!is_finite(x) || b == 0.0 || is_nan(y)) {
     return from_bits(0x7fc00000u);
   }
   if (a < b) {

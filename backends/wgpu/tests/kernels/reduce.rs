@@ -138,7 +138,7 @@ fn layer_norm_in_one_kernel_updates_in_place() {
         let along = |strides: [isize; 2]| {
             Layout::of(View { shape: vec![outer, inner], strides: strides.to_vec(), offset: 0, mask: None })
         };
-        let scale = 1.0 / inner as f64;
+        let scale = f64::from(1.0 / inner as f32);
         let constant = |value: f64| Inst::Constant { value: Scalar(value), dtype: DType::F32 };
         let body = vec![
             load(0, &[outer, inner]),
@@ -149,7 +149,7 @@ fn layer_norm_in_one_kernel_updates_in_place() {
             Inst::Binary(Binary::Mul, 4, 4),
             Inst::Reduce(Reduction::Sum, 5),
             Inst::Binary(Binary::Mul, 6, 2),
-            constant(1e-5),
+            constant(f64::from(1e-5f32)),
             Inst::Binary(Binary::Add, 7, 8),
             Inst::Unary(Unary::Sqrt, 9),
             Inst::Binary(Binary::Div, 4, 10),
@@ -169,11 +169,14 @@ fn layer_norm_in_one_kernel_updates_in_place() {
 #[test]
 fn masked_and_windowed_rows() {
     // Average pooling: windows of a padded signal.
-    let view = View::contiguous(&[3, 20]).pad(&[(0, 0), (1, 1)]).windows(1, 3, 2, 1).unwrap();
-    let (outer, inner) = (view.shape[..2].to_vec(), view.shape[2..].to_vec());
+    let windows = View::contiguous(&[3, 22]).windows(1, 3, 2, 1).unwrap();
+    let (outer, inner) = (windows.shape[..2].to_vec(), windows.shape[2..].to_vec());
+    let padded = View::contiguous(&[3, 20]).pad(&[(0, 0), (1, 1)]);
+    let layout = Layout::of(windows).then(&Layout::of(padded));
+    assert!(layout.single().is_none());
     let body = vec![
-        Inst::Load { input: 0, layout: Layout::of(view.clone()) },
-        Inst::Inside { layout: Layout::of(view) },
+        Inst::Load { input: 0, layout: layout.clone() },
+        Inst::Inside { layout },
         Inst::Cast(1, DType::F32),
         Inst::Reduce(Reduction::Sum, 0),
         Inst::Reduce(Reduction::Sum, 2),
