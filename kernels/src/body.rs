@@ -31,7 +31,9 @@ pub(crate) struct Body<'a> {
 pub(crate) fn operands(inst: &Inst) -> Vec<Reg> {
     match *inst {
         Inst::Gather { index, .. } => vec![index],
-        Inst::Unary(_, x) | Inst::Cast(x, _) | Inst::Bitcast(x, _) | Inst::Reduce(_, x) | Inst::ArgReduce(_, x) => vec![x],
+        Inst::Unary(_, x) | Inst::Cast(x, _) | Inst::Bitcast(x, _) | Inst::Reduce(_, x) | Inst::ArgReduce(_, x) => {
+            vec![x]
+        }
         Inst::Binary(_, x, y) => vec![x, y],
         Inst::Select(c, x, y) => vec![c, x, y],
         Inst::Load { .. }
@@ -55,8 +57,13 @@ impl<'a> Body<'a> {
             let before = operands(inst).into_iter().map(|r| stage[r]).max().unwrap_or(0);
             stage.push(before + usize::from(is_reduction(inst)));
         }
-        let mut body =
-            Body { kernel, types: kernel.dtypes(), inner: kernel.is_inner(), stage, live: vec![false; kernel.body.len()] };
+        let mut body = Body {
+            kernel,
+            types: kernel.dtypes(),
+            inner: kernel.is_inner(),
+            stage,
+            live: vec![false; kernel.body.len()],
+        };
         let live = body.closure(kernel.outputs.iter().map(|o| o.value), |_| true);
         for r in live {
             body.live[r] = true;

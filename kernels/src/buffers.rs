@@ -4,8 +4,8 @@
 
 use std::fmt::Write;
 
-use anygrad_core::kernel::{Kernel, Slice};
 use anygrad_core::DType;
+use anygrad_core::kernel::{Kernel, Slice};
 
 use crate::shader::{Bound, Place, Refusal};
 use crate::target::Target;

@@ -60,21 +60,16 @@ pub(crate) fn product(p: &Conv, variant: Variant, buffers: &mut Buffers<'_>) -> 
         }
         // w[out channel, in channel, tap] with the out channel and the tap along k.
         ConvKind::InputGradient => {
-            let at = format!(
-                "((z * {c_out}u + k / {taps}u) * {c_in}u + min(line, {}u)) * {taps}u + k % {taps}u",
-                c_in - 1
-            );
+            let at =
+                format!("((z * {c_out}u + k / {taps}u) * {c_in}u + min(line, {}u)) * {taps}u + k % {taps}u", c_in - 1);
             let value = buffers.element(p.b, &at);
             loader(&mut text, "a", &value, number, variant, depth, true);
             true
         }
         // dy[image, out channel, place]
         ConvKind::WeightGradient => {
-            let at = format!(
-                "((k / {y}u) * {}u + z * {c_out}u + min(line, {}u)) * {y}u + k % {y}u",
-                g.c_out,
-                c_out - 1
-            );
+            let at =
+                format!("((k / {y}u) * {}u + z * {c_out}u + min(line, {}u)) * {y}u + k % {y}u", g.c_out, c_out - 1);
             let value = buffers.element(p.b, &at);
             loader(&mut text, "a", &value, number, variant, depth, true);
             true
@@ -123,7 +118,8 @@ pub(crate) fn product(p: &Conv, variant: Variant, buffers: &mut Buffers<'_>) -> 
 /// `load_x` from an expression of z, line and k, and `load_x4` by four calls.
 fn loader(text: &mut String, name: &str, value: &str, number: &str, variant: Variant, depth: u64, along_k: bool) {
     let tiled = matches!(variant, Variant::Tiled | Variant::TiledLarge);
-    let guard = if tiled && depth % 16 != 0 { format!("if (k >= DEPTH) {{ return {number}(); }}\n") } else { String::new() };
+    let guard =
+        if tiled && depth % 16 != 0 { format!("if (k >= DEPTH) {{ return {number}(); }}\n") } else { String::new() };
     let _ = writeln!(text, "fn load_{name}(z: u32, line: u32, k: u32) -> {number} {{\n{guard}return {value};\n}}");
     if variant != Variant::Thin {
         let call = |l: u32| match along_k {
@@ -131,10 +127,8 @@ fn loader(text: &mut String, name: &str, value: &str, number: &str, variant: Var
             false => format!("load_{name}(z, line + {l}u, k)"),
         };
         let calls = [call(0), call(1), call(2), call(3)].join(", ");
-        let _ = writeln!(
-            text,
-            "fn load_{name}4(z: u32, line: u32, k: u32) -> vec4<f32> {{ return vec4<f32>({calls}); }}"
-        );
+        let _ =
+            writeln!(text, "fn load_{name}4(z: u32, line: u32, k: u32) -> vec4<f32> {{ return vec4<f32>({calls}); }}");
     }
 }
 
@@ -159,7 +153,16 @@ fn x_at(text: &mut String, p: &Conv, buffers: &mut Buffers<'_>, number: &str) {
         at = if axis == 0 { "p0".to_string() } else { format!("({at} * {}u + p{axis})", g.input[axis]) };
     }
     let (channels, size) = (g.c_in, product_of(&g.input));
-    element(text, "x_at", &lines, &inside, &format!("(image * {channels}u + channel) * {size}u + {at}"), p.a, buffers, number);
+    element(
+        text,
+        "x_at",
+        &lines,
+        &inside,
+        &format!("(image * {channels}u + channel) * {size}u + {at}"),
+        p.a,
+        buffers,
+        number,
+    );
 }
 
 /// Whether some tap along an axis falls into the padding.
@@ -185,7 +188,16 @@ fn dy_at(text: &mut String, p: &Conv, buffers: &mut Buffers<'_>, number: &str) {
         at = if axis == 0 { "p0".to_string() } else { format!("({at} * {}u + p{axis})", g.output[axis]) };
     }
     let (channels, size) = (g.c_out, product_of(&g.output));
-    element(text, "dy_at", &lines, &inside, &format!("(image * {channels}u + channel) * {size}u + {at}"), p.a, buffers, number);
+    element(
+        text,
+        "dy_at",
+        &lines,
+        &inside,
+        &format!("(image * {channels}u + channel) * {size}u + {at}"),
+        p.a,
+        buffers,
+        number,
+    );
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one function's text")]

@@ -112,7 +112,11 @@ pub(crate) fn strided(side: &Side<'_>, variant: Variant, buffers: &mut Buffers<'
             };
             let element = buffers.element(*input, &at);
             // Numbers along k that are beyond the end count as zero, unless the loop never goes there.
-            if along_k && tiled && depth % 4 != 0 { format!("select(0.0, {element}, k + {l}u < DEPTH)") } else { element }
+            if along_k && tiled && depth % 4 != 0 {
+                format!("select(0.0, {element}, k + {l}u < DEPTH)")
+            } else {
+                element
+            }
         };
         format!("vec4<f32>({}, {}, {}, {})", lane(0, buffers), lane(1, buffers), lane(2, buffers), lane(3, buffers))
     };
@@ -158,11 +162,9 @@ pub(crate) fn append(kernel: &Kernel, body: &mut Vec<Inst>, core: usize) -> Vec<
         let mut inst = inst.clone();
         match &mut inst {
             Inst::Gather { index, .. } => *index += shift,
-            Inst::Unary(_, x)
-            | Inst::Cast(x, _)
-            | Inst::Bitcast(x, _)
-            | Inst::Reduce(_, x)
-            | Inst::ArgReduce(_, x) => *x += shift,
+            Inst::Unary(_, x) | Inst::Cast(x, _) | Inst::Bitcast(x, _) | Inst::Reduce(_, x) | Inst::ArgReduce(_, x) => {
+                *x += shift
+            }
             Inst::Binary(_, x, y) => {
                 *x += shift;
                 *y += shift;
@@ -174,7 +176,11 @@ pub(crate) fn append(kernel: &Kernel, body: &mut Vec<Inst>, core: usize) -> Vec<
             }
             // The core's value under its old number.
             Inst::Core => inst = Inst::Cast(core, kernel.core_dtype()),
-            Inst::Load { .. } | Inst::Constant { .. } | Inst::Iota { .. } | Inst::Inside { .. } | Inst::Random { .. } => {}
+            Inst::Load { .. }
+            | Inst::Constant { .. }
+            | Inst::Iota { .. }
+            | Inst::Inside { .. }
+            | Inst::Random { .. } => {}
         }
         body.push(inst);
     }

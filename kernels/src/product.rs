@@ -134,7 +134,14 @@ pub(crate) fn lower(
     text.push_str(file);
     text.push_str(&product.functions);
     text.push_str(&put(job, &mut buffers, scratch));
-    finish(text, buffers, target, workgroups, bytes, format!("{name} {m}x{n}x{} by {batch}, {splits} parts", product.depth))
+    finish(
+        text,
+        buffers,
+        target,
+        workgroups,
+        bytes,
+        format!("{name} {m}x{n}x{} by {batch}, {splits} parts", product.depth),
+    )
 }
 
 /// `put(z, split, row, column, value)`: drops what is outside, and hands the rest to scratch or to the epilogue.

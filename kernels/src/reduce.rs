@@ -47,7 +47,10 @@ pub(crate) fn points_first(kernel: &Kernel) -> bool {
             })
         };
         let (outer, inner) = (step(0..kernel.outer.len()), step(kernel.outer.len()..view.shape.len()));
-        votes += (outer < inner) as i32 - (inner < outer) as i32;
+        // What is the same along one of the two stays in cache whatever the order.
+        if outer != usize::MAX && inner != usize::MAX {
+            votes += i32::from(outer < inner) - i32::from(inner < outer);
+        }
     }
     votes > 0
 }
@@ -177,7 +180,8 @@ impl Writer<'_> {
                         // Sums of 256 first: the rounding error of a long sum grows with its length.
                         let _ = writeln!(self.text, "var part_{r} = 0.0;");
                         let _ = writeln!(inside, "part_{r} += {value};");
-                        let _ = writeln!(inside, "if ((trip & 255u) == 255u) {{ sum_{r} += part_{r}; part_{r} = 0.0; }}");
+                        let _ =
+                            writeln!(inside, "if ((trip & 255u) == 255u) {{ sum_{r} += part_{r}; part_{r} = 0.0; }}");
                         let _ = writeln!(after, "sum_{r} += part_{r};");
                     } else {
                         let total = words::combine(*how, dtype, &format!("sum_{r}"), &value);
@@ -205,10 +209,7 @@ impl Writer<'_> {
         let wanted = body.closure(roots, |r| body.inner[r]);
         let lines = self.loop_lines(&wanted, buffers);
         let trip = if inside.contains("trip") { "let trip = (j - lane) / LANES;\n" } else { "" };
-        let _ = write!(
-            self.text,
-            "for (var j = lane; j < INNER; j += LANES) {{\n{trip}{lines}{inside}}}\n{after}"
-        );
+        let _ = write!(self.text, "for (var j = lane; j < INNER; j += LANES) {{\n{trip}{lines}{inside}}}\n{after}");
     }
 
     /// Statements of inner registers; what they hoist goes before the loop, once.
@@ -247,9 +248,15 @@ impl Writer<'_> {
                 "fn better(x: vec2<u32>, y: vec2<u32>) -> vec2<u32> {\n\
                  return select(x, y, y.x > x.x || (y.x == x.x && y.y < x.y));\n}\n",
             );
-            tree.push_str(&across("across_arg", "vec2<u32>", "shared_arg", "better(shared_arg[local], shared_arg[local + half * STEP])"));
+            tree.push_str(&across(
+                "across_arg",
+                "vec2<u32>",
+                "shared_arg",
+                "better(shared_arg[local], shared_arg[local + half * STEP])",
+            ));
         }
-        let best = if self.shape.lanes == 1 { format!("best_{r}") } else { format!("across_arg(best_{r}, local, lane)") };
+        let best =
+            if self.shape.lanes == 1 { format!("best_{r}") } else { format!("across_arg(best_{r}, local, lane)") };
         format!("let result_{r} = i32({best}.y & 0x7fffffffu) * select(0i, 1i, INNER > 0u);\n")
     }
 

@@ -24,7 +24,8 @@ fn reader(name: &str, input: usize, view: &View, as_u32: bool, buffers: &mut Buf
     let axis = |name| Group { name, rank: 1 };
     let place = index(&Layout::of(view.clone()), &[axis("before"), axis("j"), axis("after")], name);
     let dtype = buffers.dtype(input);
-    let (kind, zero) = if as_u32 { ("u32", "0u".to_string()) } else { (words::held(dtype), words::literal(dtype, 0.0)) };
+    let (kind, zero) =
+        if as_u32 { ("u32", "0u".to_string()) } else { (words::held(dtype), words::literal(dtype, 0.0)) };
     let read = |at: &str, buffers: &mut Buffers<'_>| {
         let element = buffers.element(input, at);
         if as_u32 { format!("bitcast<u32>({element})") } else { element }

@@ -80,7 +80,10 @@ fn parts(kernel: &Kernel, body: &Body<'_>, reductions: &[Reg], chunks: usize, le
             if layout.shape().len() > rank { inner_layout(layout) } else { outer_layout(layout) }
         };
         match &mut inst {
-            Inst::Load { layout, .. } | Inst::Iota { layout, .. } | Inst::Inside { layout } | Inst::Random { layout, .. } => {
+            Inst::Load { layout, .. }
+            | Inst::Iota { layout, .. }
+            | Inst::Inside { layout }
+            | Inst::Random { layout, .. } => {
                 *layout = relayout(layout);
             }
             Inst::Unary(_, x) | Inst::Cast(x, _) | Inst::Bitcast(x, _) => *x = to(*x),

@@ -36,7 +36,10 @@ pub(crate) fn literal(dtype: DType, x: f64) -> String {
         DType::I32 => format!("i32({})", x as i32),
         // Infinities, NaN and numbers below the normal range cannot be written; the call keeps them out of constant
         // evaluation.
-        _ if !x.is_finite() || (x as f32 != 0.0 && (x as f32).abs() < f32::MIN_POSITIVE) || (x == 0.0 && x.is_sign_negative()) => {
+        _ if !x.is_finite()
+            || (x as f32 != 0.0 && (x as f32).abs() < f32::MIN_POSITIVE)
+            || (x == 0.0 && x.is_sign_negative()) =>
+        {
             format!("from_bits({:#x}u)", (x as f32).to_bits())
         }
         _ => format!("f32({:?})", x as f32),

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use anygrad_core::DType;
 use anygrad_core::backend::{Backend, Binding, Buffer, Plan, Slot, Step};
-use anygrad_core::kernel::{Conv, ConvGeometry, ConvKind, Core, Inst, Kernel, Matmul, Operand, Output, Reduction, Slice};
+use anygrad_core::kernel::{
+    Conv, ConvGeometry, ConvKind, Core, Inst, Kernel, Matmul, Operand, Output, Reduction, Slice,
+};
 use anygrad_core::scalar::{Binary, Unary};
 use anygrad_core::view::{Layout, View};
 use anygrad_wgpu::Gpu;

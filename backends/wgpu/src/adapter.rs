@@ -67,9 +67,9 @@ pub(crate) fn select(selector: &str) -> Result<(usize, AdapterInfo, wgpu::Adapte
     let number = match wanted.as_str() {
         "" | "gpu" => Some(0),
         _ => match wanted.strip_prefix("gpu:") {
-            Some(number) => Some(number.parse::<usize>().map_err(|_| {
-                refuse(format!("'{number}' is not a number; {there}"))
-            })?),
+            Some(number) => {
+                Some(number.parse::<usize>().map_err(|_| refuse(format!("'{number}' is not a number; {there}")))?)
+            }
             None => adapters.iter().position(|(info, _)| info.name.to_lowercase().contains(&wanted)),
         },
     };

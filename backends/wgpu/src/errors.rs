@@ -27,13 +27,8 @@ pub(crate) struct Guard {
 impl Guard {
     /// Installs the handlers on a device.
     pub(crate) fn new(device: &wgpu::Device, name: String) -> Guard {
-        let guard = Guard {
-            device: device.clone(),
-            name,
-            lost: Arc::default(),
-            why: Arc::default(),
-            stray: Arc::default(),
-        };
+        let guard =
+            Guard { device: device.clone(), name, lost: Arc::default(), why: Arc::default(), stray: Arc::default() };
         let stray = guard.stray.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| lock(&stray).push(error)));
         let (lost, why) = (guard.lost.clone(), guard.why.clone());

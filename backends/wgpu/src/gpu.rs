@@ -156,7 +156,10 @@ impl Shared {
             return Err(memory(self.limits.max_buffer_size, "the largest buffer"));
         }
         if size > self.limits.max_storage_buffer_binding_size {
-            return Err(memory(self.limits.max_storage_buffer_binding_size, "the largest stretch that a kernel can see"));
+            return Err(memory(
+                self.limits.max_storage_buffer_binding_size,
+                "the largest stretch that a kernel can see",
+            ));
         }
         if let Some(raw) = self.pool.take(size) {
             return Ok(raw);

@@ -41,7 +41,8 @@ impl Pipelines {
 
     fn build(&self, device: &wgpu::Device, shader: &Shader) -> Pipeline {
         let writes: Vec<bool> = shader.bindings.iter().map(|b| b.writes).collect();
-        let (layout, pipeline_layout) = lock(&self.layouts).entry(writes).or_insert_with_key(|w| layouts(device, w)).clone();
+        let (layout, pipeline_layout) =
+            lock(&self.layouts).entry(writes).or_insert_with_key(|w| layouts(device, w)).clone();
         let module = module(device, &shader.text);
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&shader.variant),
@@ -86,8 +87,10 @@ fn layouts(device: &wgpu::Device, writes: &[bool]) -> (wgpu::BindGroupLayout, wg
 /// A module without the checks that generated text does not need: forced loop bounds cost up to nine times the run
 /// time of a matrix product on lavapipe, for they keep loops from being unrolled.
 fn module(device: &wgpu::Device, text: &str) -> wgpu::ShaderModule {
-    let description =
-        wgpu::ShaderModuleDescriptor { label: None, source: wgpu::ShaderSource::Wgsl(std::borrow::Cow::Borrowed(text)) };
+    let description = wgpu::ShaderModuleDescriptor {
+        label: None,
+        source: wgpu::ShaderSource::Wgsl(std::borrow::Cow::Borrowed(text)),
+    };
     if std::env::var_os("ANYGRAD_CHECKED_SHADERS").is_some_and(|v| v != "0") {
         return device.create_shader_module(description);
     }

@@ -182,14 +182,8 @@ pub(crate) fn map(n: usize, inputs: &[DType], body: Vec<Inst>, result: DType) ->
 
 /// A kernel without a core; its last register is its only output, contiguous.
 pub(crate) fn rows(outer: &[usize], inner: &[usize], inputs: Vec<Slice>, body: Vec<Inst>, result: DType) -> Kernel {
-    let mut kernel = Kernel {
-        core: Core::Map,
-        outer: outer.to_vec(),
-        inner: inner.to_vec(),
-        inputs,
-        body,
-        outputs: vec![],
-    };
+    let mut kernel =
+        Kernel { core: Core::Map, outer: outer.to_vec(), inner: inner.to_vec(), inputs, body, outputs: vec![] };
     let value = kernel.body.len() - 1;
     let shape = if kernel.is_inner()[value] { [outer, inner].concat() } else { outer.to_vec() };
     let slice = Slice { dtype: result, len: shape.iter().product() };

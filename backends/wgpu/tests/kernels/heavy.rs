@@ -31,7 +31,15 @@ fn of_depth(k: usize) -> Tolerance {
 }
 
 /// A product with operands that are stored transposed or not.
-fn matmul(batch: &[usize], m: usize, n: usize, k: usize, ta: bool, tb: bool, offset: usize) -> (Core, Vec<usize>, [usize; 2]) {
+fn matmul(
+    batch: &[usize],
+    m: usize,
+    n: usize,
+    k: usize,
+    ta: bool,
+    tb: bool,
+    offset: usize,
+) -> (Core, Vec<usize>, [usize; 2]) {
     let operand = |input: usize, rows: usize, columns: usize, transposed: bool| {
         let (row_stride, column_stride) = if transposed { (1, rows) } else { (columns, 1) };
         let mut below = rows * columns;
@@ -43,7 +51,8 @@ fn matmul(batch: &[usize], m: usize, n: usize, k: usize, ta: bool, tb: bool, off
         }
         Operand { input, offset, batch_strides, row_stride, column_stride }
     };
-    let core = Core::Matmul(Matmul { batch: batch.to_vec(), m, n, k, a: operand(0, m, k, ta), b: operand(1, k, n, tb) });
+    let core =
+        Core::Matmul(Matmul { batch: batch.to_vec(), m, n, k, a: operand(0, m, k, ta), b: operand(1, k, n, tb) });
     let count: usize = batch.iter().product();
     (core, [batch, &[m, n]].concat(), [count * m * k + offset, count * k * n + offset])
 }
@@ -143,9 +152,8 @@ struct Shape<'a> {
 
 fn geometry(s: &Shape<'_>) -> ConvGeometry {
     let rank = s.input.len();
-    let output = (0..rank)
-        .map(|a| (s.input[a] + 2 * s.padding - s.dilation * (s.taps[a] - 1) - 1) / s.stride + 1)
-        .collect();
+    let output =
+        (0..rank).map(|a| (s.input[a] + 2 * s.padding - s.dilation * (s.taps[a] - 1) - 1) / s.stride + 1).collect();
     ConvGeometry {
         batch: s.batch,
         c_in: s.channels[0],

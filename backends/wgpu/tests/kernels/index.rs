@@ -8,7 +8,8 @@ use anygrad_core::view::View;
 use crate::bench::*;
 
 fn core_kernel(core: Core, outer: &[usize], inputs: Vec<Slice>) -> Kernel {
-    let mut kernel = Kernel { core, outer: outer.to_vec(), inner: vec![], inputs, body: vec![Inst::Core], outputs: vec![] };
+    let mut kernel =
+        Kernel { core, outer: outer.to_vec(), inner: vec![], inputs, body: vec![Inst::Core], outputs: vec![] };
     let slice = Slice { dtype: kernel.core_dtype(), len: outer.iter().product() };
     kernel.outputs = vec![Output { value: 0, slice, view: View::contiguous(outer), aliases: None }];
     kernel
@@ -16,7 +17,8 @@ fn core_kernel(core: Core, outer: &[usize], inputs: Vec<Slice>) -> Kernel {
 
 #[test]
 fn scatter_adds_in_a_fixed_order() {
-    for [before, size, after, count] in [[3, 4, 1, 1], [1, 10, 8, 100], [2, 7, 3, 65], [1, 300, 4, 1000], [2, 5, 2, 0]] {
+    for [before, size, after, count] in [[3, 4, 1, 1], [1, 10, 8, 100], [2, 7, 3, 65], [1, 300, 4, 1000], [2, 5, 2, 0]]
+    {
         for spread in [true, false] {
             let len = before * count * after;
             let shape = [before, count, after];
@@ -27,12 +29,9 @@ fn scatter_adds_in_a_fixed_order() {
             };
             let index_len = if spread { before * count } else { len };
             // Some are out of range and count for nothing.
-            let index: Vec<f64> = noise(index_len, 1).iter().map(|x| (x.abs() * (size as f64 + 1.0) - 1.0).floor()).collect();
-            let inputs = vec![
-                Slice { dtype: DType::I32, len: index_len },
-                f32s(len),
-                f32s(before * size * after),
-            ];
+            let index: Vec<f64> =
+                noise(index_len, 1).iter().map(|x| (x.abs() * (size as f64 + 1.0) - 1.0).floor()).collect();
+            let inputs = vec![Slice { dtype: DType::I32, len: index_len }, f32s(len), f32s(before * size * after)];
             let scatter = Scatter { index: (0, index_view), updates: (1, View::contiguous(&shape)) };
             let outer = [before, size, after];
             let mut kernel = core_kernel(Core::Scatter(scatter), &outer, inputs);
@@ -71,7 +70,8 @@ fn cumulative_sums() {
     for outer in [[1, 1, 1], [2, 5, 3], [1, 64, 1], [1, 1000, 1], [3, 257, 2], [1, 20_000, 1], [2, 0, 3]] {
         let n = outer.iter().product();
         for dtype in [DType::F32, DType::I32] {
-            let x: Vec<f64> = noise(n, 5).iter().map(|x| if dtype == DType::I32 { (x * 9.0).round() } else { *x }).collect();
+            let x: Vec<f64> =
+                noise(n, 5).iter().map(|x| if dtype == DType::I32 { (x * 9.0).round() } else { *x }).collect();
             let kernel = core_kernel(Core::CumulativeSum { input: 0 }, &outer, vec![Slice { dtype, len: n }]);
             check_all(&kernel, &[x], if dtype == DType::I32 { EXACT } else { within(1e-5, 1e-4) });
         }

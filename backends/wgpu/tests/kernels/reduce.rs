@@ -66,10 +66,16 @@ fn long_reductions_are_split() {
 #[test]
 fn integers_reduce_exactly() {
     for dtype in [DType::I32, DType::U32] {
-        let x: Vec<f64> = (0..3 * 100).map(|i| f64::from((i * 7919) % 1000) - if dtype == DType::I32 { 500.0 } else { 0.0 }).collect();
+        let x: Vec<f64> = (0..3 * 100)
+            .map(|i| f64::from((i * 7919) % 1000) - if dtype == DType::I32 { 500.0 } else { 0.0 })
+            .collect();
         for how in [Reduction::Sum, Reduction::Max, Reduction::Min] {
             let body = vec![load(0, &[3, 100]), Inst::Reduce(how, 0)];
-            check_all(&rows(&[3], &[100], vec![Slice { dtype, len: 300 }], body, dtype), std::slice::from_ref(&x), EXACT);
+            check_all(
+                &rows(&[3], &[100], vec![Slice { dtype, len: 300 }], body, dtype),
+                std::slice::from_ref(&x),
+                EXACT,
+            );
         }
     }
     let x: Vec<f64> = (0..40).map(|i| f64::from(u8::from(i % 20 == 3 || i > 19))).collect();

@@ -9,8 +9,32 @@ use anygrad_core::view::{Layout, View};
 use crate::bench::*;
 
 const SPECIAL: [f64; 26] = [
-    0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, 7.3, -7.3, 30.0, -30.0, 88.0, -88.0, 300.0, -300.0, 1e-6, -1e-6,
-    1e-20, 1e20, 0.49, f64::NAN, f64::INFINITY, f64::NEG_INFINITY,
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    1.5,
+    2.5,
+    -2.5,
+    3.0,
+    7.3,
+    -7.3,
+    30.0,
+    -30.0,
+    88.0,
+    -88.0,
+    300.0,
+    -300.0,
+    1e-6,
+    -1e-6,
+    1e-20,
+    1e20,
+    0.49,
+    f64::NAN,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
 ];
 
 /// Special values and a sweep.
@@ -115,7 +139,16 @@ fn casts_equal_the_reference() {
         for to in [DType::F32, DType::I32, DType::U32, DType::Bool] {
             let mut x = values(from);
             if from == DType::F32 {
-                x.extend([2147483520.0, 2147483648.0, -2147483648.0, -2147483904.0, 4294967040.0, 4294967296.0, 1e30, -1e30]);
+                x.extend([
+                    2147483520.0,
+                    2147483648.0,
+                    -2147483648.0,
+                    -2147483904.0,
+                    4294967040.0,
+                    4294967296.0,
+                    1e30,
+                    -1e30,
+                ]);
             }
             println!("{from} to {to}");
             let kernel = map(x.len(), &[from], vec![load(0, &[x.len()]), Inst::Cast(0, to)], to);
@@ -131,11 +164,23 @@ fn casts_equal_the_reference() {
 #[test]
 fn halves_are_rounded_to_even_when_cast_and_stored() {
     let Some(gpu) = gpu() else { return };
-    let x: Vec<f64> = [1.0, 1.0 + 2f64.powi(-11), 1.0 + 3.0 * 2f64.powi(-11), 65519.0, 65520.0, 1e9, -1e9, 1e-8, 5.97e-8, 6e-5, 3.1e-5]
-        .into_iter()
-        .chain([f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0])
-        .chain(noise(100, 1))
-        .collect();
+    let x: Vec<f64> = [
+        1.0,
+        1.0 + 2f64.powi(-11),
+        1.0 + 3.0 * 2f64.powi(-11),
+        65519.0,
+        65520.0,
+        1e9,
+        -1e9,
+        1e-8,
+        5.97e-8,
+        6e-5,
+        3.1e-5,
+    ]
+    .into_iter()
+    .chain([f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0])
+    .chain(noise(100, 1))
+    .collect();
     let n = x.len();
     // Through a register only: works everywhere.
     let body = vec![load(0, &[n]), Inst::Cast(0, DType::F16), Inst::Cast(1, DType::F32)];
@@ -160,7 +205,18 @@ fn sizes_from_one_to_beyond_a_workgroup() {
 
 #[test]
 fn constants_of_every_kind() {
-    let bits = [0.0, -0.0, 1.0, f64::from(0.1f32), f64::from(-3.25e-30f32), f64::from(1e30f32), f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 16777216.0];
+    let bits = [
+        0.0,
+        -0.0,
+        1.0,
+        f64::from(0.1f32),
+        f64::from(-3.25e-30f32),
+        f64::from(1e30f32),
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        16777216.0,
+    ];
     for value in bits {
         let body = vec![
             load(0, &[3]),
@@ -169,8 +225,11 @@ fn constants_of_every_kind() {
         ];
         check(&map(3, &[DType::F32], body, DType::F32), &[vec![1.0, 2.0, -1.0]], CLOSE);
     }
-    for (dtype, value) in [(DType::I32, f64::from(i32::MIN)), (DType::I32, -5.0), (DType::U32, f64::from(u32::MAX)), (DType::Bool, 1.0)] {
-        let body = vec![load(0, &[3]), Inst::Constant { value: Scalar(value), dtype }, Inst::Binary(Binary::Equal, 0, 1)];
+    for (dtype, value) in
+        [(DType::I32, f64::from(i32::MIN)), (DType::I32, -5.0), (DType::U32, f64::from(u32::MAX)), (DType::Bool, 1.0)]
+    {
+        let body =
+            vec![load(0, &[3]), Inst::Constant { value: Scalar(value), dtype }, Inst::Binary(Binary::Equal, 0, 1)];
         check(&map(3, &[dtype], body, DType::Bool), &[vec![0.0, value, 1.0]], EXACT);
     }
 }
@@ -226,7 +285,10 @@ fn gather_gives_nan_outside() {
     let view = View { shape: vec![n, 3], strides: vec![0, 1], offset: 0, mask: None };
     for dtype in [DType::F32, DType::I32] {
         let body = vec![
-            Inst::Load { input: 1, layout: Layout::of(View { shape: vec![n, 3], strides: vec![1, 0], offset: 0, mask: None }) },
+            Inst::Load {
+                input: 1,
+                layout: Layout::of(View { shape: vec![n, 3], strides: vec![1, 0], offset: 0, mask: None }),
+            },
             Inst::Gather { input: 0, view: view.clone(), index: 0, stride: 3, size },
         ];
         let inputs = vec![Slice { dtype, len: 15 }, Slice { dtype: DType::I32, len: n }];

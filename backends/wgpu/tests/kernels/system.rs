@@ -181,7 +181,8 @@ fn what_cannot_be_done_is_an_error() {
     let mut kernel = rows(&[4], &[], inputs, body, DType::F32);
     kernel.core = Core::Map;
     let bindings = (0..=many).map(|i| stretch(Slot::External(i), 0, 4)).collect();
-    let error = gpu.compile(Plan { steps: vec![step(kernel, bindings)], externals: many + 1, slabs: vec![] }).unwrap_err();
+    let error =
+        gpu.compile(Plan { steps: vec![step(kernel, bindings)], externals: many + 1, slabs: vec![] }).unwrap_err();
     assert!(matches!(error, Error::Backend { .. }), "{error}");
 }
 
