@@ -1,1 +1,39 @@
-//! anygrad
+//! Train models on any GPU (Vulkan, Metal, DX12) and on the CPU, with nothing to install.
+//!
+//! This crate is the front door: it re-exports the core (tensors, variables, programs, layers), the trainers (data,
+//! optimizers, checkpoints) and opens devices on the backends that were built in (features `cpu` and `wgpu`, both on by
+//! default). `use anygrad::prelude::*;` brings what a model needs.
+//!
+//! ```
+//! use anygrad::prelude::*;
+//!
+//! let device = Device::cpu();
+//! let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0], &[3], &device);
+//! assert_eq!((&x * &x).sum(..).item()?, 14.0);
+//! # Ok::<(), anygrad::Error>(())
+//! ```
+
+pub mod devices;
+
+pub use anygrad_core::*;
+#[cfg(feature = "cpu")]
+pub use anygrad_cpu as cpu;
+pub use anygrad_trainers as trainers;
+pub use anygrad_trainers::{checkpoint, data, metrics, optim, options, progress};
+#[cfg(feature = "wgpu")]
+pub use anygrad_wgpu as wgpu;
+pub use devices::{DeviceInfo, Devices};
+
+/// What a model and its training need: `use anygrad::prelude::*;`.
+pub mod prelude {
+    pub use crate::checkpoint;
+    pub use crate::data::{Characters, Dataset, Draws, LabelledImages, Resident, random_blocks};
+    pub use crate::devices::{DeviceInfo, Devices};
+    pub use crate::metrics;
+    pub use crate::optim::{Adam, AdamConfig, Decay, Optimizer, Sgd, SgdConfig, warmup_cosine};
+    pub use crate::options::{Exit, Options};
+    pub use crate::progress::Progress;
+    pub use anygrad_core::nn::*;
+    pub use anygrad_core::program::Program;
+    pub use anygrad_core::{DType, Device, Element, Error, Result, Tensor, Var};
+}

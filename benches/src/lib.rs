@@ -1,1 +1,3 @@
-//! Benchmarks.
+//! Benchmarks of anygrad: workloads that are compared with peers, and rates of single operations.
+
+pub mod workloads;

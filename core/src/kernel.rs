@@ -253,7 +253,7 @@ pub struct ConvGeometry {
     pub dilation: Vec<usize>,
 }
 
-/// `out[i, s, k] = base[i, s, k] + sum over j, in rising order, of updates[i, j, k] where index[i, j, k] = s`; indices outside
+/// `out[i, s, k] = sum over j, in rising order, of updates[i, j, k] where index[i, j, k] = s`; indices outside
 /// of `0..size` are dropped. `outer = [before, size, after]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Scatter {

@@ -73,8 +73,8 @@ impl Unary {
     pub const ALL: [Unary; 20] = {
         use Unary::*;
         [
-            Neg, Abs, Sign, Recip, Sqrt, Exp, ExpM1, Ln, Ln1p, Sin, Cos, Atan, Tanh, Erf, Floor, Ceil, Round, Trunc, IsNan,
-            Not,
+            Neg, Abs, Sign, Recip, Sqrt, Exp, ExpM1, Ln, Ln1p, Sin, Cos, Atan, Tanh, Erf, Floor, Ceil, Round, Trunc,
+            IsNan, Not,
         ]
     };
 

@@ -246,7 +246,8 @@ impl View {
                     };
                     let first = -(-near).div_euclid(step.abs()) + corner[axis] as isize;
                     let last = far.div_euclid(step.abs()) + corner[axis] as isize;
-                    mask[axis] = (mask[axis].0.max(first.max(0) as usize), mask[axis].1.min((last + 1).max(0) as usize));
+                    mask[axis] =
+                        (mask[axis].0.max(first.max(0) as usize), mask[axis].1.min((last + 1).max(0) as usize));
                     if mask[axis].0 >= mask[axis].1 {
                         return Some(View::hidden(&self.shape));
                     }
@@ -255,7 +256,8 @@ impl View {
             }
         }
         let dot = |c: &[isize]| c.iter().zip(&next.strides).map(|(c, s)| c * s).sum::<isize>();
-        let strides: Vec<isize> = steps.iter().zip(&self.shape).map(|(s, &n)| if n == 1 { 0 } else { dot(s) }).collect();
+        let strides: Vec<isize> =
+            steps.iter().zip(&self.shape).map(|(s, &n)| if n == 1 { 0 } else { dot(s) }).collect();
         let offset = next.offset + dot(&origin) - at(&strides);
         let view = View { shape: self.shape.clone(), strides, offset, mask: None };
         Some(view.with_mask(mask))
@@ -269,7 +271,8 @@ impl View {
     /// The same map over row-major numbers with neighbouring axes joined where strides and mask allow.
     fn merged(&self) -> View {
         let full = self.mask_or_full();
-        let (mut shape, mut strides, mut mask) = (Vec::<usize>::new(), Vec::<isize>::new(), Vec::<(usize, usize)>::new());
+        let (mut shape, mut strides, mut mask) =
+            (Vec::<usize>::new(), Vec::<isize>::new(), Vec::<(usize, usize)>::new());
         for axis in 0..self.shape.len() {
             let size = self.shape[axis];
             if size == 1 && full[axis] == (0, 1) {
@@ -335,6 +338,23 @@ impl Layout {
     #[must_use]
     pub fn shape(&self) -> &[usize] {
         &self.0[0].shape
+    }
+
+    /// The chain with another view on the space's side.
+    #[must_use]
+    pub fn with_first(&self, view: View) -> Layout {
+        let mut views = self.0.clone();
+        views[0] = view;
+        Layout(views)
+    }
+
+    /// The chain with another view on the buffer's side.
+    #[must_use]
+    pub fn with_last(&self, view: View) -> Layout {
+        let mut views = self.0.clone();
+        let last = views.len() - 1;
+        views[last] = view;
+        Layout(views)
     }
 
     /// Whether it is the identity on row-major numbers.

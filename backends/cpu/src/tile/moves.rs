@@ -1,0 +1,249 @@
+//! Between buffers and tile registers: loads, gathers, stores, and the numbers that views themselves give.
+#![expect(unsafe_code, reason = "buffers are raw memory; bounds were verified when the kernel was compiled")]
+
+use anygrad_core::DType;
+use anygrad_core::scalar::philox;
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+use super::execute::Tile;
+use super::load::{Access, HIDDEN};
+use super::{Op, Source, What};
+
+impl<'a> Tile<'a> {
+    /// The access, its first lane, what stands still, and the number of lanes.
+    #[inline(always)]
+    fn access(&self, number: usize) -> (&'a Access, usize, usize, usize) {
+        let access = &self.program.accesses[number];
+        if access.inner {
+            (access, self.inner_start, self.inner_fixed, self.inner_lanes)
+        } else {
+            (access, self.outer_start, 0, self.outer_lanes)
+        }
+    }
+
+    #[inline(always)]
+    fn source(&self, source: Source) -> *const u8 {
+        match source {
+            Source::Input(input) => self.io.inputs[input].get(),
+            Source::Core => self.io.core.get(),
+        }
+    }
+}
+
+/// An element of a buffer.
+#[inline(always)]
+fn element<T: Copy>(base: *const u8, at: isize) -> T {
+    // SAFETY: `Kernel::verify` holds every element that a view (or an index in range) addresses inside of the slice, and
+    // the binding was checked to hold the slice; offsets are multiples of the element's size.
+    unsafe { base.cast::<T>().offset(at).read() }
+}
+
+/// Loads lanes into a register; contiguous lanes of 32 or 64 bits are not copied but pointed at.
+#[inline(always)]
+pub(super) fn load(tile: &mut Tile<'_>, op: &Op, source: Source, access: usize, dtype: DType, copy: bool) {
+    let base = tile.source(source);
+    let (access, start, fixed, n) = tile.access(access);
+    let chained = !access.chain.is_empty();
+    if !chained
+        && !copy
+        && dtype != DType::F16
+        && access.lanes.uniform() == Some(1)
+        && let Some(still) = access.fixed.place(fixed)
+    {
+        let at = (access.offset + still + start as isize) * dtype.size() as isize;
+        tile.point(op.result, base.wrapping_offset(at).cast_mut());
+        return;
+    }
+    tile.home(op.result);
+    match (dtype, chained) {
+        (DType::F64, false) => strided::<f64, f64>(access, start, fixed, base, tile.write(op.result, n), |x| x),
+        (DType::F16, false) => {
+            strided::<f16, f32>(access, start, fixed, base, tile.write(op.result, n), f16::to_f32);
+        }
+        (_, false) => strided::<u32, u32>(access, start, fixed, base, tile.write(op.result, n), |x| x),
+        (_, true) => {
+            let numbers = tile.numbers(n);
+            access.indices(start, fixed, numbers);
+            match dtype {
+                DType::F64 => pick::<f64, f64>(numbers, base, tile.write(op.result, n), |x| x),
+                DType::F16 => pick::<f16, f32>(numbers, base, tile.write(op.result, n), f16::to_f32),
+                _ => pick::<u32, u32>(numbers, base, tile.write(op.result, n), |x| x),
+            }
+        }
+    }
+}
+
+/// Elements by their numbers, 0 where hidden.
+#[inline(always)]
+fn pick<S: Copy, T: Copy + Default>(numbers: &[isize], base: *const u8, out: &mut [T], convert: impl Fn(S) -> T) {
+    for (out, &at) in out.iter_mut().zip(numbers) {
+        *out = if at == HIDDEN { T::default() } else { convert(element(base, at)) };
+    }
+}
+
+/// Elements along one view.
+#[inline(always)]
+fn strided<S: Copy, T: Copy + Default>(
+    access: &Access,
+    start: usize,
+    fixed: usize,
+    base: *const u8,
+    out: &mut [T],
+    convert: impl Fn(S) -> T,
+) {
+    let Some(still) = access.fixed.place(fixed) else {
+        out.fill(T::default());
+        return;
+    };
+    let n = out.len();
+    access.lanes.runs(start, n, access.offset + still, |run| {
+        let lanes = &mut out[run.lane..run.lane + run.lanes];
+        match (run.first, run.stride) {
+            (None, _) => lanes.fill(T::default()),
+            (Some(first), 0) => lanes.fill(convert(element(base, first))),
+            (Some(first), 1) => {
+                // SAFETY: as in `element`, for each of the run's contiguous elements.
+                let from = unsafe { std::slice::from_raw_parts(base.cast::<S>().offset(first), lanes.len()) };
+                lanes.iter_mut().zip(from).for_each(|(out, &x)| *out = convert(x));
+            }
+            (Some(first), stride) => {
+                for (i, out) in lanes.iter_mut().enumerate() {
+                    *out = convert(element(base, first + i as isize * stride));
+                }
+            }
+        }
+    });
+}
+
+/// Elements at a view's place moved by an index; NaN (0 for integers) where the index is out of range.
+#[inline(always)]
+pub(super) fn gather(tile: &mut Tile<'_>, op: &Op) {
+    let What::Gather { input, access, index, signed, stride, size, dtype } = op.what else { return };
+    let n = tile.lanes(op.inner);
+    let base = tile.source(Source::Input(input));
+    let (access, start, fixed, _) = tile.access(access);
+    let numbers = tile.numbers(n);
+    access.indices(start, fixed, numbers);
+    const OUTSIDE: isize = -2;
+    for (at, &index) in numbers.iter_mut().zip(tile.read::<u32>(index, n)) {
+        let valid = (index as usize) < size && !(signed && (index as i32) < 0);
+        *at = match (*at, valid) {
+            (HIDDEN, _) => HIDDEN,
+            (_, false) => OUTSIDE,
+            (at, true) => at + index as isize * stride,
+        };
+    }
+    macro_rules! take {
+        ($stored:ty, $lane:ty, $outside:expr, $convert:expr) => {
+            for (out, &at) in tile.write::<$lane>(op.result, n).iter_mut().zip(&*numbers) {
+                *out = match at {
+                    HIDDEN => <$lane>::default(),
+                    OUTSIDE => $outside,
+                    at => $convert(element::<$stored>(base, at)),
+                };
+            }
+        };
+    }
+    match dtype {
+        DType::F32 => take!(f32, f32, f32::NAN, |x| x),
+        DType::F16 => take!(f16, f32, f32::NAN, f16::to_f32),
+        DType::F64 => take!(f64, f64, f64::NAN, |x| x),
+        DType::I32 | DType::U32 | DType::Bool => take!(u32, u32, 0, |x| x),
+    }
+}
+
+/// The element numbers themselves.
+#[inline(always)]
+pub(super) fn iota(tile: &Tile<'_>, result: usize, access: usize) {
+    let (access, start, fixed, n) = tile.access(access);
+    let numbers = tile.numbers(n);
+    access.indices(start, fixed, numbers);
+    for (out, &at) in tile.write::<u32>(result, n).iter_mut().zip(&*numbers) {
+        *out = if at == HIDDEN { 0 } else { at as u32 };
+    }
+}
+
+/// Whether no mask hides a lane.
+#[inline(always)]
+pub(super) fn inside(tile: &Tile<'_>, result: usize, access: usize) {
+    let (access, start, fixed, n) = tile.access(access);
+    let numbers = tile.numbers(n);
+    access.indices(start, fixed, numbers);
+    for (out, &at) in tile.write::<u32>(result, n).iter_mut().zip(&*numbers) {
+        *out = u32::from(at != HIDDEN);
+    }
+}
+
+/// Random words by element number; the four words of a counter are kept for the lanes that follow.
+#[inline(always)]
+pub(super) fn random(tile: &Tile<'_>, result: usize, state: usize, stream: u32, access: usize) {
+    let base = tile.source(Source::Input(state));
+    let word = |i: isize| element::<u32>(base, i);
+    let (key, high) = ([word(0), word(1)], [word(2), word(3)]);
+    let (access, start, fixed, n) = tile.access(access);
+    let numbers = tile.numbers(n);
+    access.indices(start, fixed, numbers);
+    let (mut counter, mut words) = (0, philox([0, stream, high[0], high[1]], key));
+    for (out, &at) in tile.write::<u32>(result, n).iter_mut().zip(&*numbers) {
+        let at = if at == HIDDEN { 0 } else { at as u32 };
+        if at / 4 != counter {
+            counter = at / 4;
+            words = philox([counter, stream, high[0], high[1]], key);
+        }
+        *out = words[(at % 4) as usize];
+    }
+}
+
+/// Writes lanes where the output's view puts them.
+#[inline(always)]
+pub(super) fn store(tile: &Tile<'_>, op: &Op, output: usize, access: usize, dtype: DType) {
+    let base = tile.io.outputs[output].get();
+    let (access, start, fixed, n) = tile.access(access);
+    match dtype {
+        DType::F64 => scatter::<f64, f64>(access, start, fixed, base, tile.read(op.result, n), |x| x),
+        DType::F16 => {
+            let lanes = tile.read::<f32>(op.result, n);
+            if access.lanes.uniform() == Some(1)
+                && let Some(still) = access.fixed.place(fixed)
+            {
+                let at = access.offset + still + start as isize;
+                // SAFETY: the verified view puts these lanes at `n` contiguous elements, which are this tile's alone.
+                let out = unsafe { std::slice::from_raw_parts_mut(base.cast::<f16>().offset(at), n) };
+                out.convert_from_f32_slice(lanes);
+            } else {
+                scatter::<f32, f16>(access, start, fixed, base, lanes, f16::from_f32);
+            }
+        }
+        _ => scatter::<u32, u32>(access, start, fixed, base, tile.read(op.result, n), |x| x),
+    }
+}
+
+#[inline(always)]
+fn scatter<S: Copy, T: Copy>(
+    access: &Access,
+    start: usize,
+    fixed: usize,
+    base: *mut u8,
+    lanes: &[S],
+    convert: impl Fn(S) -> T,
+) {
+    let Some(still) = access.fixed.place(fixed) else { return };
+    access.lanes.runs(start, lanes.len(), access.offset + still, |run| {
+        let from = &lanes[run.lane..run.lane + run.lanes];
+        let Some(first) = run.first else { return };
+        let base = base.cast::<T>().wrapping_offset(first);
+        if run.stride == 1 {
+            // SAFETY: verified views put different points at different elements inside of the output, and no other
+            // tile has these points; the registers read are not this memory (see `copy` in `prepare`), except that an
+            // update in place may have been read, at this very point and before.
+            let out = unsafe { std::slice::from_raw_parts_mut(base, from.len()) };
+            out.iter_mut().zip(from).for_each(|(out, &x)| *out = convert(x));
+            return;
+        }
+        for (i, &x) in from.iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { base.offset(i as isize * run.stride).write(convert(x)) };
+        }
+    });
+}

@@ -1,0 +1,361 @@
+//! Reductions: rows of a tile at once, and accumulators that live over many tiles.
+//!
+//! f32 sums run in 32 vector lanes and a tree within a tile, and in f64 over tiles (over blocks of 32 steps for columns),
+//! so their error does not grow with the length. The order depends on shapes alone.
+
+use anygrad_core::kernel::{Extremum, Reduction};
+
+use super::execute::Tile;
+use super::{Accumulator, How, Lane, Shape};
+
+/// Values side by side while a row is reduced: two AVX-512 vectors.
+const WIDTH: usize = 32;
+/// Steps of columns summed in f32 before they go to f64.
+const BLOCK: usize = 32;
+
+/// The two operations of a lane type that all reductions are made of.
+pub(super) trait Number: Copy + PartialOrd + Default {
+    const ONE: Self;
+    const LOWEST: Self;
+    const HIGHEST: Self;
+    fn plus(self, other: Self) -> Self;
+    fn times(self, other: Self) -> Self;
+    fn is_nan(self) -> bool;
+}
+
+macro_rules! number {
+    ($type:ty, $one:expr, $low:expr, $high:expr, $plus:expr, $times:expr, $nan:expr) => {
+        impl Number for $type {
+            const ONE: Self = $one;
+            const LOWEST: Self = $low;
+            const HIGHEST: Self = $high;
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self {
+                $plus(self, other)
+            }
+            #[inline(always)]
+            fn times(self, other: Self) -> Self {
+                $times(self, other)
+            }
+            #[inline(always)]
+            fn is_nan(self) -> bool {
+                $nan(self)
+            }
+        }
+    };
+}
+
+number!(f32, 1.0, f32::NEG_INFINITY, f32::INFINITY, |a, b| a + b, |a, b| a * b, f32::is_nan);
+number!(f64, 1.0, f64::NEG_INFINITY, f64::INFINITY, |a, b| a + b, |a, b| a * b, f64::is_nan);
+number!(i32, 1, i32::MIN, i32::MAX, i32::wrapping_add, i32::wrapping_mul, |_| false);
+number!(u32, 1, u32::MIN, u32::MAX, u32::wrapping_add, u32::wrapping_mul, |_| false);
+
+#[inline(always)]
+fn larger<T: Number>(a: T, b: T) -> T {
+    if a.is_nan() || a >= b { a } else { b }
+}
+
+#[inline(always)]
+fn smaller<T: Number>(a: T, b: T) -> T {
+    if a.is_nan() || a <= b { a } else { b }
+}
+
+macro_rules! fold_with {
+    ($x:expr, $neutral:expr, $op:path) => {{
+        let mut side = [$neutral; WIDTH];
+        let chunks = $x.chunks_exact(WIDTH);
+        let rest = chunks.remainder();
+        for chunk in chunks {
+            for (a, &b) in side.iter_mut().zip(chunk) {
+                *a = $op(*a, b);
+            }
+        }
+        for (a, &b) in side.iter_mut().zip(rest) {
+            *a = $op(*a, b);
+        }
+        let mut width = WIDTH / 2;
+        while width > 0 {
+            for i in 0..width {
+                side[i] = $op(side[i], side[i + width]);
+            }
+            width /= 2;
+        }
+        side[0]
+    }};
+}
+
+/// One number of many, in a fixed tree.
+#[inline(always)]
+pub(super) fn fold<T: Number>(how: Reduction, x: &[T]) -> T {
+    match how {
+        Reduction::Sum => fold_with!(x, T::default(), T::plus),
+        Reduction::Prod => fold_with!(x, T::ONE, T::times),
+        Reduction::Max => fold_with!(x, T::LOWEST, larger),
+        Reduction::Min => fold_with!(x, T::HIGHEST, smaller),
+    }
+}
+
+/// Number of the first best value and the value; `None` if there are none.
+#[inline(always)]
+fn best<T: Number>(which: Extremum, x: &[T]) -> Option<(usize, T)> {
+    let value = match which {
+        Extremum::Max => fold::<T>(Reduction::Max, x),
+        Extremum::Min => fold::<T>(Reduction::Min, x),
+    };
+    let at = x.iter().position(|a| *a == value || a.is_nan())?;
+    Some((at, x[at]))
+}
+
+#[inline(always)]
+fn rows_of<T: Number>(tile: &Tile<'_>, how: Reduction, x: usize, result: usize) {
+    let inner = tile.program.inner;
+    let values = tile.read::<T>(x, tile.inner_lanes);
+    for (row, out) in tile.write::<T>(result, tile.outer_lanes).iter_mut().enumerate() {
+        *out = fold(how, &values[row * inner..][..inner]);
+    }
+}
+
+/// Reduces every row of a tile of whole rows.
+#[inline(always)]
+pub(super) fn rows(tile: &Tile<'_>, how: Reduction, lane: Lane, x: usize, result: usize) {
+    match lane {
+        Lane::F32 => rows_of::<f32>(tile, how, x, result),
+        Lane::F64 => rows_of::<f64>(tile, how, x, result),
+        Lane::I32 => rows_of::<i32>(tile, how, x, result),
+        Lane::U32 => rows_of::<u32>(tile, how, x, result),
+    }
+}
+
+#[inline(always)]
+fn arg_rows_of<T: Number>(tile: &Tile<'_>, which: Extremum, x: usize, result: usize) {
+    let inner = tile.program.inner;
+    let values = tile.read::<T>(x, tile.inner_lanes);
+    for (row, out) in tile.write::<i32>(result, tile.outer_lanes).iter_mut().enumerate() {
+        *out = best(which, &values[row * inner..][..inner]).map_or(0, |(at, _)| at as i32);
+    }
+}
+
+/// The first best value's number in every row of a tile of whole rows.
+#[inline(always)]
+pub(super) fn arg_rows(tile: &Tile<'_>, which: Extremum, lane: Lane, x: usize, result: usize) {
+    match lane {
+        Lane::F32 => arg_rows_of::<f32>(tile, which, x, result),
+        Lane::F64 => arg_rows_of::<f64>(tile, which, x, result),
+        Lane::I32 => arg_rows_of::<i32>(tile, which, x, result),
+        Lane::U32 => arg_rows_of::<u32>(tile, which, x, result),
+    }
+}
+
+/// Repeats each outer value for the lanes of its row.
+#[inline(always)]
+pub(super) fn expand<T: Copy>(tile: &Tile<'_>, from: usize, result: usize) {
+    let values = tile.read::<T>(from, tile.outer_lanes);
+    let out = tile.write::<T>(result, tile.inner_lanes);
+    match values {
+        [one] => out.fill(*one),
+        _ => {
+            let inner = tile.program.inner;
+            if inner > 0 {
+                out.chunks_exact_mut(inner).zip(values).for_each(|(row, &value)| row.fill(value));
+            }
+        }
+    }
+}
+
+/// Sets an accumulator to the neutral element.
+pub(super) fn reset(tile: &Tile<'_>, a: &Accumulator) {
+    fn neutral<T: Number>(tile: &Tile<'_>, a: &Accumulator) {
+        tile.write::<T>(a.value, tile.outer_lanes).fill(match a.how {
+            How::Reduce(Reduction::Sum) => T::default(),
+            How::Reduce(Reduction::Prod) => T::ONE,
+            How::Reduce(Reduction::Max) | How::Arg(Extremum::Max) => T::LOWEST,
+            How::Reduce(Reduction::Min) | How::Arg(Extremum::Min) => T::HIGHEST,
+        });
+    }
+    match a.lane {
+        Lane::F32 => neutral::<f32>(tile, a),
+        Lane::F64 => neutral::<f64>(tile, a),
+        Lane::I32 => neutral::<i32>(tile, a),
+        Lane::U32 => neutral::<u32>(tile, a),
+    }
+    match a.how {
+        How::Arg(_) => tile.write::<i32>(a.second, tile.outer_lanes).fill(-1),
+        How::Reduce(Reduction::Sum) => tile.write::<f64>(a.second, tile.outer_lanes).fill(0.0),
+        How::Reduce(_) => tile.write::<f64>(a.second, tile.outer_lanes).fill(1.0),
+    }
+}
+
+/// Takes this step's values in: a tile along one long row, or one point of every column.
+#[inline(always)]
+pub(super) fn accumulate(tile: &Tile<'_>, number: usize) {
+    let a = &tile.program.accumulators[number];
+    match a.lane {
+        Lane::F32 => accumulate_lanes::<f32>(tile, a),
+        Lane::F64 => accumulate_lanes::<f64>(tile, a),
+        Lane::I32 => accumulate_lanes::<i32>(tile, a),
+        Lane::U32 => accumulate_lanes::<u32>(tile, a),
+    }
+    if a.is_wide() && (tile.program.shape == Shape::Long || (tile.step + 1).is_multiple_of(BLOCK)) {
+        flush(tile, a);
+    }
+}
+
+#[inline(always)]
+fn accumulate_lanes<T: Number>(tile: &Tile<'_>, a: &Accumulator) {
+    let source = tile.read::<T>(a.source, tile.inner_lanes);
+    let sums = tile.write::<T>(a.value, tile.outer_lanes);
+    if tile.program.shape == Shape::Long {
+        match a.how {
+            How::Reduce(how) => sums[0] = combine(how, sums[0], fold(how, source)),
+            How::Arg(which) => {
+                if let Some((at, value)) = best(which, source) {
+                    let numbers = tile.write::<i32>(a.second, 1);
+                    take_better(which, &mut sums[0], &mut numbers[0], value, (tile.inner_start + at) as i32);
+                }
+            }
+        }
+        return;
+    }
+    match a.how {
+        How::Reduce(Reduction::Sum) => sums.iter_mut().zip(source).for_each(|(s, &x)| *s = s.plus(x)),
+        How::Reduce(Reduction::Prod) => sums.iter_mut().zip(source).for_each(|(s, &x)| *s = s.times(x)),
+        How::Reduce(Reduction::Max) => sums.iter_mut().zip(source).for_each(|(s, &x)| *s = larger(*s, x)),
+        How::Reduce(Reduction::Min) => sums.iter_mut().zip(source).for_each(|(s, &x)| *s = smaller(*s, x)),
+        How::Arg(which) => {
+            let numbers = tile.write::<i32>(a.second, tile.outer_lanes);
+            let at = tile.inner_fixed as i32;
+            for ((s, number), &x) in sums.iter_mut().zip(numbers).zip(source) {
+                take_better(which, s, number, x, at);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn combine<T: Number>(how: Reduction, a: T, b: T) -> T {
+    match how {
+        Reduction::Sum => a.plus(b),
+        Reduction::Prod => a.times(b),
+        Reduction::Max => larger(a, b),
+        Reduction::Min => smaller(a, b),
+    }
+}
+
+/// Replaces the best value so far if `value`, which comes later, is better; NaN is best, -1 is "none so far".
+#[inline(always)]
+pub(super) fn take_better<T: Number>(which: Extremum, best: &mut T, number: &mut i32, value: T, at: i32) {
+    let beats = match which {
+        Extremum::Max => value > *best,
+        Extremum::Min => value < *best,
+    };
+    if *number < 0 || !best.is_nan() && (beats || value.is_nan()) {
+        *best = value;
+        *number = at;
+    }
+}
+
+/// Moves f32 sums to their f64 ones.
+#[inline(always)]
+fn flush(tile: &Tile<'_>, a: &Accumulator) {
+    let sums = tile.write::<f32>(a.value, tile.outer_lanes);
+    let wide = tile.write::<f64>(a.second, tile.outer_lanes);
+    if a.how == How::Reduce(Reduction::Sum) {
+        for (w, s) in wide.iter_mut().zip(sums) {
+            *w += f64::from(*s);
+            *s = 0.0;
+        }
+    } else {
+        for (w, s) in wide.iter_mut().zip(sums) {
+            *w *= f64::from(*s);
+            *s = 1.0;
+        }
+    }
+}
+
+/// What an accumulator holds, per outer lane, as bits of a value and a number; then as its result register.
+pub(super) fn partial(tile: &Tile<'_>, a: &Accumulator, lane: usize) -> (u64, i32) {
+    let n = tile.outer_lanes;
+    if a.is_wide() {
+        return (tile.read::<f64>(a.second, n)[lane].to_bits(), 0);
+    }
+    let number = if matches!(a.how, How::Arg(_)) { tile.read::<i32>(a.second, n)[lane] } else { 0 };
+    let bits = match a.lane {
+        Lane::F64 => tile.read::<u64>(a.value, n)[lane],
+        _ => u64::from(tile.read::<u32>(a.value, n)[lane]),
+    };
+    (bits, number)
+}
+
+/// Ends a loop: what is still in f32 goes to f64.
+pub(super) fn settle(tile: &Tile<'_>, a: &Accumulator) {
+    if a.is_wide() {
+        flush(tile, a);
+    }
+}
+
+/// Two partial results made one, `a` being of earlier points.
+pub(super) fn join(how: &Accumulator, a: (u64, i32), b: (u64, i32)) -> (u64, i32) {
+    fn of<T: Number>(how: How, a: (T, i32), b: (T, i32)) -> (T, i32) {
+        match how {
+            How::Reduce(how) => (combine(how, a.0, b.0), 0),
+            How::Arg(_) if b.1 < 0 => a,
+            How::Arg(which) => {
+                let (mut value, mut number) = a;
+                take_better(which, &mut value, &mut number, b.0, b.1);
+                (value, number)
+            }
+        }
+    }
+    match how.lane {
+        _ if how.is_wide() => {
+            let (value, number) = of(how.how, (f64::from_bits(a.0), a.1), (f64::from_bits(b.0), b.1));
+            (value.to_bits(), number)
+        }
+        Lane::F64 => {
+            let (value, number) = of(how.how, (f64::from_bits(a.0), a.1), (f64::from_bits(b.0), b.1));
+            (value.to_bits(), number)
+        }
+        Lane::F32 => {
+            let (value, number) = of(how.how, (f32::from_bits(a.0 as u32), a.1), (f32::from_bits(b.0 as u32), b.1));
+            (u64::from(value.to_bits()), number)
+        }
+        Lane::I32 => {
+            let (value, number) = of(how.how, (a.0 as u32 as i32, a.1), (b.0 as u32 as i32, b.1));
+            (u64::from(value as u32), number)
+        }
+        Lane::U32 => {
+            let (value, number) = of(how.how, (a.0 as u32, a.1), (b.0 as u32, b.1));
+            (u64::from(value), number)
+        }
+    }
+}
+
+/// Writes a partial result to the result register.
+pub(super) fn conclude(tile: &Tile<'_>, a: &Accumulator, lane: usize, (bits, number): (u64, i32)) {
+    let n = tile.outer_lanes;
+    match (a.how, a.lane) {
+        (How::Arg(_), _) => tile.write::<i32>(a.result, n)[lane] = number.max(0),
+        _ if a.is_wide() => tile.write::<f32>(a.result, n)[lane] = f64::from_bits(bits) as f32,
+        (_, Lane::F64) => tile.write::<u64>(a.result, n)[lane] = bits,
+        _ => tile.write::<u32>(a.result, n)[lane] = bits as u32,
+    }
+}
+
+/// Ends an unsplit loop: every lane's result at once.
+#[inline(always)]
+pub(super) fn conclude_all(tile: &Tile<'_>, a: &Accumulator) {
+    let n = tile.outer_lanes;
+    settle(tile, a);
+    match (a.how, a.lane) {
+        (How::Arg(_), _) => {
+            let numbers = tile.read::<i32>(a.second, n);
+            tile.write::<i32>(a.result, n).iter_mut().zip(numbers).for_each(|(out, &number)| *out = number.max(0));
+        }
+        _ if a.is_wide() => {
+            let sums = tile.read::<f64>(a.second, n);
+            tile.write::<f32>(a.result, n).iter_mut().zip(sums).for_each(|(out, &sum)| *out = sum as f32);
+        }
+        (_, Lane::F64) => tile.write::<u64>(a.result, n).copy_from_slice(tile.read(a.value, n)),
+        _ => tile.write::<u32>(a.result, n).copy_from_slice(tile.read(a.value, n)),
+    }
+}

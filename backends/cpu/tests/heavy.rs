@@ -1,0 +1,204 @@
+//! The heavy cores against their meaning, with bodies and without.
+
+mod held;
+
+use anygrad_core::DType;
+use anygrad_core::kernel::{Conv, ConvGeometry, ConvKind, Core, Inst, Kernel, Matmul, Operand, Scatter};
+use anygrad_core::scalar::{Binary, Unary};
+use anygrad_core::view::{Layout, View};
+use held::{check, numbers, output, slice};
+
+/// Bare, or with a bias over the last axis, a map and a residual in another layout.
+fn finish(core: Core, outer: &[usize], mut inputs: Vec<anygrad_core::kernel::Slice>, body: bool) -> Kernel {
+    let probe = Kernel {
+        core: core.clone(),
+        outer: outer.to_vec(),
+        inner: vec![],
+        inputs: inputs.clone(),
+        body: vec![Inst::Core],
+        outputs: vec![],
+    };
+    let dtype = probe.core_dtype();
+    let n = outer.last().copied().unwrap_or(1);
+    let mut insts = vec![Inst::Core];
+    let mut outputs = vec![output(0, dtype, outer)];
+    if body {
+        let mut shape = vec![1; outer.len()];
+        shape[outer.len() - 1] = n;
+        let bias = View::contiguous(&shape).expand(outer);
+        insts.push(Inst::Load { input: inputs.len(), layout: Layout::of(bias) });
+        inputs.push(slice(dtype, n));
+        insts.push(Inst::Binary(Binary::Add, 0, 1));
+        insts.push(if dtype.is_float() { Inst::Unary(Unary::Tanh, 2) } else { Inst::Unary(Unary::Neg, 2) });
+        outputs = vec![output(3, dtype, outer), output(0, dtype, outer)];
+    }
+    Kernel { core, outer: outer.to_vec(), inner: vec![], inputs, body: insts, outputs }
+}
+
+fn fill(kernel: &Kernel) -> Vec<Vec<f64>> {
+    (1..).zip(&kernel.inputs).map(|(seed, s)| numbers(s.len, seed)).collect()
+}
+
+fn matmul(batch: &[usize], m: usize, n: usize, k: usize, dtype: DType, swap: [bool; 2], body: bool) -> Kernel {
+    let batches: usize = batch.iter().product();
+    let side = |input: usize, rows: usize, columns: usize, swapped: bool| {
+        let strides = anygrad_core::view::contiguous_strides(batch);
+        Operand {
+            input,
+            offset: 0,
+            // The right side of a batch is shared by all.
+            batch_strides: strides.iter().map(|&s| if input == 1 { 0 } else { s as usize * rows * columns }).collect(),
+            row_stride: if swapped { 1 } else { columns },
+            column_stride: if swapped { rows } else { 1 },
+        }
+    };
+    let core =
+        Core::Matmul(Matmul { batch: batch.to_vec(), m, n, k, a: side(0, m, k, swap[0]), b: side(1, k, n, swap[1]) });
+    let outer = [batch, &[m, n]].concat();
+    finish(core, &outer, vec![slice(dtype, batches * m * k), slice(dtype, k * n)], body)
+}
+
+#[test]
+fn products() {
+    let sizes = [
+        (1, 1, 1),
+        (5, 7, 3),
+        (64, 64, 4),
+        (64, 2, 64),
+        (1, 300, 200),
+        (300, 1, 200),
+        (33, 17, 0),
+        (0, 4, 4),
+        (4, 0, 4),
+        (129, 65, 257),
+        (16, 16, 5000),
+        (256, 10, 256),
+        (200, 300, 100),
+    ];
+    for (m, n, k) in sizes {
+        for swap in [[false, false], [true, false], [false, true], [true, true]] {
+            for dtype in [DType::F32, DType::F64, DType::F16] {
+                for body in [false, true] {
+                    let kernel = matmul(&[], m, n, k, dtype, swap, body);
+                    let epsilon = kernel.core_dtype().epsilon();
+                    // Partial sums are about sqrt(k) large and are rounded k times: sqrt(k) sqrt(k) eps.
+                    check(&kernel, &fill(&kernel), 2.0 * epsilon * (k as f64).max(16.0));
+                }
+            }
+        }
+    }
+    for batch in [vec![3], vec![2, 5], vec![0], vec![70]] {
+        let kernel = matmul(&batch, 20, 30, 40, DType::F32, [false, true], true);
+        check(&kernel, &fill(&kernel), 1e-5);
+    }
+}
+
+#[test]
+fn convolutions_and_their_gradients() {
+    // (batch, c_in, c_out, groups, input, taps, stride, padding, padding after, dilation)
+    type Case = (usize, usize, usize, usize, Vec<usize>, Vec<usize>, usize, usize, usize, usize);
+    let cases: Vec<Case> = vec![
+        (2, 3, 4, 1, vec![9], vec![3], 1, 1, 1, 1),
+        (1, 1, 1, 1, vec![5, 6], vec![1, 1], 1, 0, 0, 1),
+        (3, 4, 6, 2, vec![8, 7], vec![3, 2], 2, 1, 0, 1),
+        (2, 6, 6, 6, vec![10, 9], vec![3, 3], 1, 1, 1, 1),
+        (2, 2, 4, 1, vec![12, 11], vec![3, 3], 2, 2, 1, 2),
+        (9, 8, 8, 1, vec![14, 14], vec![3, 3], 1, 1, 1, 1),
+        (2, 2, 3, 1, vec![5, 6, 4], vec![2, 3, 2], 1, 1, 1, 1),
+        (5, 16, 8, 1, vec![7, 7], vec![1, 1], 1, 0, 0, 1),
+        (2, 3, 2, 1, vec![4, 4], vec![3, 3], 1, 4, 4, 1),
+        (0, 3, 2, 1, vec![4, 4], vec![3, 3], 1, 1, 1, 1),
+        (2, 4, 4, 1, vec![8, 8], vec![1, 1], 2, 0, 0, 1),
+    ];
+    for (batch, c_in, c_out, groups, input, taps, stride, before, after, dilation) in cases {
+        let rank = input.len();
+        let reach: Vec<usize> = taps.iter().map(|t| dilation * (t - 1) + 1).collect();
+        let out: Vec<usize> = (0..rank).map(|a| (input[a] + before + after - reach[a]) / stride + 1).collect();
+        let geometry = ConvGeometry {
+            batch,
+            c_in,
+            c_out,
+            groups,
+            input: input.clone(),
+            taps: taps.clone(),
+            output: out.clone(),
+            stride: vec![stride; rank],
+            padding: vec![before; rank],
+            dilation: vec![dilation; rank],
+        };
+        let x = [&[batch, c_in][..], &input].concat();
+        let w = [&[c_out, c_in / groups][..], &taps].concat();
+        let y = [&[batch, c_out][..], &out].concat();
+        for (kind, a, b, outer) in [
+            (ConvKind::Forward, &x, &w, &y),
+            (ConvKind::InputGradient, &y, &w, &x),
+            (ConvKind::WeightGradient, &x, &y, &w),
+        ] {
+            for dtype in [DType::F32, DType::F64, DType::F16] {
+                for body in [false, true] {
+                    let core = Core::Conv(Conv { kind, a: 0, b: 1, geometry: geometry.clone() });
+                    let sizes = [a, b].map(|s| slice(dtype, s.iter().product()));
+                    let kernel = finish(core, outer, sizes.to_vec(), body);
+                    let terms = [a, b].map(|s| s.iter().product::<usize>()).into_iter().max().unwrap_or(0);
+                    check(&kernel, &fill(&kernel), 2.0 * kernel.core_dtype().epsilon() * (terms as f64).max(16.0));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn scatters() {
+    for (before, count, size, after) in
+        [(1, 50, 7, 1), (3, 20, 5, 4), (1, 300, 40, 128), (2, 0, 3, 3), (1, 10, 0, 2), (20, 9, 4, 33)]
+    {
+        for dtype in [DType::F32, DType::F16, DType::F64, DType::I32, DType::U32] {
+            for shared in [false, true] {
+                let full = View::contiguous(&[before, count, after]);
+                let index =
+                    if shared { View::contiguous(&[before, count, 1]).expand(&full.shape) } else { full.clone() };
+                let indices = if shared { before * count } else { full.len() };
+                let core = Core::Scatter(Scatter { index: (0, index), updates: (1, full.clone()) });
+                let inputs = vec![slice(DType::I32, indices), slice(dtype, full.len())];
+                let kernel = finish(core, &[before, size, after], inputs, true);
+                let mut values = fill(&kernel);
+                values[0].iter_mut().enumerate().for_each(|(i, s)| *s = ((i * 5) % (size + 3)) as f64 - 1.0);
+                if dtype == DType::U32 {
+                    values[1].iter_mut().for_each(|x| *x = x.abs().floor());
+                }
+                check(&kernel, &values, 20.0 * dtype.epsilon());
+            }
+        }
+    }
+}
+
+#[test]
+fn sorts_and_scans() {
+    for (rows, n) in [(1, 1), (3, 0), (5, 17), (2, 1000)] {
+        for dtype in [DType::F32, DType::F16, DType::F64, DType::I32, DType::U32, DType::Bool] {
+            for descending in [false, true] {
+                let core = Core::Argsort { input: 0, descending };
+                let kernel = finish(core, &[rows, n], vec![slice(dtype, rows * n)], false);
+                let mut x: Vec<f64> = numbers(rows * n, 1).into_iter().map(|x| (x * 20.0).round()).collect();
+                if dtype.is_float() {
+                    x.iter_mut().step_by(11).for_each(|x| *x = f64::NAN);
+                    x.iter_mut().step_by(13).for_each(|x| *x = -0.0);
+                } else if dtype != DType::I32 {
+                    x.iter_mut().for_each(|x| *x = x.abs() % if dtype == DType::Bool { 2.0 } else { 100.0 });
+                }
+                check(&kernel, &[x], 0.0);
+            }
+        }
+    }
+    for (before, n, after) in [(1, 1, 1), (2, 300, 1), (3, 50, 70), (0, 3, 3), (2, 0, 3), (1, 100_000, 1)] {
+        for dtype in [DType::F32, DType::F16, DType::F64, DType::I32, DType::U32] {
+            let len = before * n * after;
+            let kernel = finish(Core::CumulativeSum { input: 0 }, &[before, n, after], vec![slice(dtype, len)], true);
+            let mut values = fill(&kernel);
+            if dtype == DType::U32 {
+                values[0].iter_mut().for_each(|x| *x = x.abs().floor());
+            }
+            check(&kernel, &values, 64.0 * kernel.core_dtype().epsilon());
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Hand-computed values of primitives whose definition has a choice in it.

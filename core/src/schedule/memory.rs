@@ -1,0 +1,284 @@
+//! Order and memory: kernels in topological order, values in blocks, blocks in slabs by their lifetimes, and the exact
+//! stretch of each buffer that each kernel sees.
+//!
+//! Invariants: a kernel's inputs and outputs lie in different slabs unless it updates in place; every reader of a
+//! variable's old value runs before the kernel that overwrites it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::panic::Location;
+
+use crate::backend::{Binding, Limits, Plan, Slot, Step};
+use crate::graph::Graph;
+use crate::kernel::{Core, Inst, Kernel, Operand};
+use crate::schedule::Schedule;
+use crate::schedule::collapse;
+use crate::schedule::emit::Emitted;
+use crate::schedule::group::Groups;
+use crate::schedule::place::{Home, Placement, place};
+use crate::view::{Layout, View};
+
+/// Orders kernels, gives values memory, and binds.
+pub(crate) fn plan(
+    graph: &Graph,
+    places: &[Option<&'static Location<'static>>],
+    groups: &Groups,
+    kernels: Vec<Emitted>,
+    limits: &Limits,
+) -> Schedule {
+    let placement = place(graph, groups, kernels, limits);
+    let order = order(&placement);
+    let (slab_of, slabs) = slabs(graph, &placement, &order);
+    let steps = order.iter().map(|&k| step(graph, places, &placement, k, &slab_of, limits)).collect();
+    let output_bytes = graph.outputs.iter().map(|&node| bytes(graph, node)).collect();
+    let externals = graph.externals + graph.outputs.len();
+    let written = graph.updates.iter().map(|u| u.0).collect();
+    Schedule { plan: Plan { steps, externals, slabs }, output_bytes, written }
+}
+
+/// Bytes of a node's buffer.
+pub(crate) fn bytes(graph: &Graph, node: usize) -> usize {
+    (graph.nodes[node].len() * graph.nodes[node].dtype.size()).next_multiple_of(4).max(4)
+}
+
+/// Kernels so that all that one needs run before it; the order of the user's code where that is free.
+fn order(placement: &Placement) -> Vec<usize> {
+    let count = placement.kernels.len();
+    let mut waits = vec![0; count];
+    let mut unlocks = vec![Vec::new(); count];
+    for (kernel, before) in placement.before.iter().enumerate() {
+        waits[kernel] = before.len();
+        before.iter().for_each(|&b| unlocks[b].push(kernel));
+    }
+    let mut ready: BinaryHeap<Reverse<usize>> = (0..count).filter(|&k| waits[k] == 0).map(Reverse).collect();
+    let mut order = Vec::with_capacity(count);
+    while let Some(Reverse(kernel)) = ready.pop() {
+        order.push(kernel);
+        for &next in &unlocks[kernel] {
+            waits[next] -= 1;
+            if waits[next] == 0 {
+                ready.push(Reverse(next));
+            }
+        }
+    }
+    assert_eq!(order.len(), count, "schedule: kernels wait for each other in a circle: a defect of anygrad");
+    order
+}
+
+/// For each scratch block its slab, and the slabs' sizes. A freed slab is taken by the block that fits it best.
+fn slabs(graph: &Graph, placement: &Placement, order: &[usize]) -> (Vec<Option<usize>>, Vec<usize>) {
+    let blocks = placement.blocks.len();
+    let (mut first, mut last) = (vec![usize::MAX; blocks], vec![0; blocks]);
+    for (position, &kernel) in order.iter().enumerate() {
+        let k = &placement.kernels[kernel];
+        for node in k.sources.iter().map(|s| s.0).chain(k.targets.iter().copied()) {
+            let block = placement.find(graph, node).0;
+            first[block] = first[block].min(position);
+            last[block] = last[block].max(position);
+        }
+        for &(block, _) in placement.extra_targets[kernel].iter() {
+            first[block] = first[block].min(position);
+            last[block] = last[block].max(position);
+        }
+    }
+    let mut begins: Vec<Vec<usize>> = vec![Vec::new(); order.len()];
+    for block in 0..blocks {
+        if first[block] != usize::MAX && matches!(placement.blocks[block].home, Home::Scratch) {
+            begins[first[block]].push(block);
+        }
+    }
+    let mut slab_of = vec![None; blocks];
+    let mut sizes: Vec<usize> = Vec::new();
+    let mut free: BTreeSet<(usize, usize)> = BTreeSet::new();
+    let mut ends: Vec<Vec<usize>> = vec![Vec::new(); order.len()];
+    for position in 0..order.len() {
+        // Large blocks choose first.
+        begins[position].sort_by_key(|&b| Reverse(placement.blocks[b].bytes));
+        for &block in &begins[position] {
+            let need = placement.blocks[block].bytes;
+            let best = free.range((need, 0)..).next().or_else(|| free.iter().next_back()).copied();
+            let slab = match best {
+                Some((size, slab)) => {
+                    free.remove(&(size, slab));
+                    sizes[slab] = size.max(need);
+                    slab
+                }
+                None => {
+                    sizes.push(need);
+                    sizes.len() - 1
+                }
+            };
+            slab_of[block] = Some(slab);
+            ends[last[block]].push(slab);
+        }
+        for &slab in &ends[position] {
+            free.insert((sizes[slab], slab));
+        }
+    }
+    (slab_of, sizes)
+}
+
+/// One kernel with its bindings, each the shortest aligned stretch that holds what it touches.
+fn step(
+    graph: &Graph,
+    places: &[Option<&'static Location<'static>>],
+    placement: &Placement,
+    number: usize,
+    slab_of: &[Option<usize>],
+    limits: &Limits,
+) -> Step {
+    let emitted = &placement.kernels[number];
+    let mut kernel = emitted.kernel.clone();
+    let mut bindings = Vec::new();
+    let slot = |block: usize| match (placement.blocks[block].home, slab_of[block]) {
+        (Home::External(k), _) => Slot::External(k),
+        (Home::Output(i), _) => Slot::External(graph.externals + i),
+        (Home::Scratch, slab) => Slot::Slab(slab.unwrap_or_default()),
+    };
+    for (input, &(node, offset)) in emitted.sources.iter().enumerate() {
+        let (block, start) = placement.find(graph, node);
+        let size = kernel.inputs[input].dtype.size();
+        let range = touched(&kernel, input).unwrap_or((0, 0));
+        let (first, len) = stretch(start + offset, range, size, limits.alignment);
+        move_input(&mut kernel, input, (start + offset) as isize - first as isize);
+        kernel.inputs[input].len = len;
+        let bytes = (len * size).next_multiple_of(4);
+        bindings.push(Binding { slot: slot(block), offset: first * size, bytes });
+    }
+    for (output, &node) in emitted.targets.iter().enumerate() {
+        let (block, start) = placement.target(graph, number, output, node);
+        let out = &mut kernel.outputs[output];
+        let size = out.slice.dtype.size();
+        let range = view_range(&out.view).unwrap_or((0, 0));
+        let (first, len) = stretch(start, range, size, limits.alignment);
+        out.view.offset += start as isize - first as isize;
+        out.slice.len = len;
+        bindings.push(Binding { slot: slot(block), offset: first * size, bytes: (len * size).next_multiple_of(4) });
+    }
+    for output in 0..kernel.outputs.len() {
+        let own = bindings[kernel.inputs.len() + output];
+        kernel.outputs[output].aliases = (0..kernel.inputs.len()).find(|&i| bindings[i] == own);
+    }
+    collapse::collapse(&mut kernel);
+    let label = label(graph, places, &emitted.targets);
+    Step { kernel, bindings, label }
+}
+
+/// First element (aligned) and number of elements of the stretch that holds `range`, counted from `start`.
+fn stretch(start: usize, range: (isize, isize), size: usize, alignment: usize) -> (usize, usize) {
+    let low = (start as isize + range.0).max(0) as usize;
+    let high = (start as isize + range.1).max(0) as usize;
+    let first = low * size / alignment * alignment / size;
+    (first, high + 1 - first)
+}
+
+/// Lowest and highest element that a view reaches where it is not masked; `None` if nothing is visible.
+fn view_range(view: &View) -> Option<(isize, isize)> {
+    let (mut low, mut high) = (view.offset, view.offset);
+    for axis in 0..view.shape.len() {
+        let (first, end) = view.mask.as_ref().map_or((0, view.shape[axis]), |m| m[axis]);
+        if first >= end {
+            return None;
+        }
+        let (a, b) = (view.strides[axis] * first as isize, view.strides[axis] * (end as isize - 1));
+        low += a.min(b);
+        high += a.max(b);
+    }
+    Some((low, high))
+}
+
+fn layout_range(layout: &Layout) -> Option<(isize, isize)> {
+    view_range(&layout.views()[layout.views().len() - 1])
+}
+
+fn operand_range(operand: &Operand, batch: &[usize], rows: usize, columns: usize) -> Option<(isize, isize)> {
+    let shape = [batch, &[rows, columns]].concat();
+    let strides: Vec<usize> = [&operand.batch_strides[..], &[operand.row_stride, operand.column_stride]].concat();
+    let strides = strides.into_iter().map(|s| s as isize).collect();
+    view_range(&View { shape, strides, offset: operand.offset as isize, mask: None })
+}
+
+/// Lowest and highest element of an input that a kernel may touch.
+fn touched(kernel: &Kernel, input: usize) -> Option<(isize, isize)> {
+    let mut ranges: Vec<Option<(isize, isize)>> = Vec::new();
+    let whole = Some((0, kernel.inputs[input].len as isize - 1));
+    for inst in &kernel.body {
+        match inst {
+            Inst::Load { input: i, layout } if *i == input => ranges.push(layout_range(layout)),
+            Inst::Gather { input: i, view, stride, size, .. } if *i == input => {
+                let reach = stride * (*size as isize - 1).max(0);
+                ranges.push(view_range(view).map(|(low, high)| (low + reach.min(0), high + reach.max(0))));
+            }
+            Inst::Random { state, .. } if *state == input => ranges.push(Some((0, 3))),
+            _ => {}
+        }
+    }
+    match &kernel.core {
+        Core::Map => {}
+        Core::Matmul(p) => {
+            if p.a.input == input {
+                ranges.push(operand_range(&p.a, &p.batch, p.m, p.k));
+            }
+            if p.b.input == input {
+                ranges.push(operand_range(&p.b, &p.batch, p.k, p.n));
+            }
+        }
+        Core::Conv(p) if p.a == input || p.b == input => ranges.push(whole),
+        Core::Scatter(p) => {
+            for (i, view) in [&p.index, &p.updates] {
+                if *i == input {
+                    ranges.push(view_range(view));
+                }
+            }
+        }
+        Core::Argsort { input: i, .. } | Core::CumulativeSum { input: i } if *i == input => ranges.push(whole),
+        Core::Conv(_) | Core::Argsort { .. } | Core::CumulativeSum { .. } => {}
+    }
+    ranges.into_iter().flatten().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+}
+
+/// Moves all that a kernel says of an input by so many elements.
+fn move_input(kernel: &mut Kernel, input: usize, by: isize) {
+    let moved = |view: &View| View { offset: view.offset + by, ..view.clone() };
+    for inst in &mut kernel.body {
+        match inst {
+            Inst::Load { input: i, layout } if *i == input => {
+                let last = &layout.views()[layout.views().len() - 1];
+                *layout = layout.with_last(moved(last));
+            }
+            Inst::Gather { input: i, view, .. } if *i == input => *view = moved(view),
+            _ => {}
+        }
+    }
+    let shift = |operand: &mut Operand| {
+        if operand.input == input {
+            operand.offset = (operand.offset as isize + by) as usize;
+        }
+    };
+    match &mut kernel.core {
+        Core::Matmul(p) => {
+            shift(&mut p.a);
+            shift(&mut p.b);
+        }
+        Core::Scatter(p) => {
+            for (i, view) in [&mut p.index, &mut p.updates] {
+                if *i == input {
+                    *view = moved(view);
+                }
+            }
+        }
+        Core::Map | Core::Conv(_) | Core::Argsort { .. } | Core::CumulativeSum { .. } => {}
+    }
+}
+
+/// What the kernel computes, and the user's line that asked for it.
+fn label(graph: &Graph, places: &[Option<&'static Location<'static>>], targets: &[usize]) -> String {
+    let names: Vec<String> = targets.iter().filter_map(|&t| graph.nodes.get(t)).map(|n| n.op.name()).collect();
+    if names.is_empty() {
+        return "copy".into();
+    }
+    match targets.last().and_then(|&t| places.get(t).copied().flatten()) {
+        Some(place) => format!("{} at {}:{}", names.join(", "), place.file(), place.line()),
+        None => names.join(", "),
+    }
+}

@@ -1,0 +1,151 @@
+//! The trace of a program's closure on this thread: what variables were read, what was assigned, how many random
+//! tensors were drawn. Assignments are functional here (a later read sees the assigned tensor); the program's end
+//! turns the last value of each storage into an update in place.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::device::Device;
+use crate::dtype::DType;
+use crate::tensor::{Tensor, next_id};
+use crate::var::Storage;
+
+thread_local! {
+    static TRACE: RefCell<Option<Trace>> = const { RefCell::new(None) };
+}
+
+/// What a traced closure did besides building tensors.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    training: bool,
+    device: Device,
+    /// Nodes with smaller numbers were made before the trace began.
+    pub(crate) start: u64,
+    /// Per variable: its storage and the tensor that was handed out.
+    reads: HashMap<usize, (u64, Tensor)>,
+    /// Per storage: its state at the run's beginning.
+    states: HashMap<u64, Tensor>,
+    /// Storages in the order of their first assignment, with their latest value, flat.
+    pub(crate) assigned: Vec<(Arc<Storage>, Tensor)>,
+    streams: u32,
+}
+
+impl Trace {
+    fn state(&mut self, storage: &Arc<Storage>) -> Tensor {
+        if let Some((_, value)) = self.assigned.iter().find(|(s, _)| s.id() == storage.id()) {
+            return value.clone();
+        }
+        self.states.entry(storage.id()).or_insert_with(|| storage.state()).clone()
+    }
+
+    fn assign(&mut self, storage: &Arc<Storage>, offset: usize, value: &Tensor) {
+        let flat = value.reshape_to(&[value.len()]);
+        let whole = if value.len() == storage.len() {
+            flat
+        } else {
+            let old = self.state(storage);
+            let (before, after) =
+                (old.slice_to(&[(0, offset)]), old.slice_to(&[(offset + value.len(), storage.len())]));
+            let parts: Vec<Tensor> = [before, flat, after].into_iter().filter(|t| !t.is_empty()).collect();
+            Tensor::concat(&parts)
+        };
+        self.reads.retain(|_, (id, _)| *id != storage.id());
+        match self.assigned.iter_mut().find(|(s, _)| s.id() == storage.id()) {
+            Some((_, old)) => *old = whole,
+            None => self.assigned.push((storage.clone(), whole)),
+        }
+    }
+}
+
+/// Ends the trace when it is dropped, also if the closure panics.
+pub(crate) struct Guard;
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        TRACE.with_borrow_mut(|trace| *trace = None);
+    }
+}
+
+/// Begins a trace on this thread.
+pub(crate) fn begin(device: &Device, training: bool) -> Guard {
+    let _ = device.generator();
+    let trace = Trace {
+        training,
+        device: device.clone(),
+        start: next_id(),
+        reads: HashMap::new(),
+        states: HashMap::new(),
+        assigned: Vec::new(),
+        streams: 0,
+    };
+    TRACE.with_borrow_mut(|slot| *slot = Some(trace));
+    Guard
+}
+
+/// Takes the trace at the closure's end; the generator moves on if it was used.
+pub(crate) fn finish(guard: Guard) -> Option<Trace> {
+    let trace = TRACE.with_borrow_mut(Option::take);
+    drop(guard);
+    let mut trace = trace?;
+    if trace.streams > 0 {
+        let storage = trace.device.generator().storage();
+        let state = trace.state(&storage);
+        let one = Tensor::full(&[1], 1.0, DType::U32, &trace.device).pad_to(&[(2, 1)], 0.0);
+        let next = state.binary(crate::scalar::Binary::Add, &one);
+        trace.assign(&storage, 0, &next);
+    }
+    Some(trace)
+}
+
+/// Whether this thread is tracing a program.
+pub(crate) fn active() -> bool {
+    TRACE.with_borrow(Option::is_some)
+}
+
+/// Whether this thread is tracing a training program: Dropout and BatchNorm ask this. Outside of programs: false.
+#[must_use]
+pub fn is_training() -> bool {
+    TRACE.with_borrow(|trace| trace.as_ref().is_some_and(|t| t.training))
+}
+
+/// A variable's value at this point of the trace.
+pub(crate) fn read(var: usize, storage: &Arc<Storage>, offset: usize, shape: &[usize]) -> Tensor {
+    with(|trace| {
+        if let Some((id, tensor)) = trace.reads.get(&var)
+            && *id == storage.id()
+        {
+            return tensor.clone();
+        }
+        let len: usize = shape.iter().product();
+        let tensor = trace.state(storage).slice_to(&[(offset, offset + len)]).reshape_to(shape);
+        trace.reads.insert(var, (storage.id(), tensor.clone()));
+        tensor
+    })
+}
+
+/// Records a variable's new value.
+pub(crate) fn assign(storage: &Arc<Storage>, offset: usize, value: &Tensor) {
+    with(|trace| trace.assign(storage, offset, value));
+}
+
+/// The generator's state for the next random tensor, and that tensor's number.
+pub(crate) fn random_state(device: &Device) -> (Tensor, u32) {
+    if !active() {
+        return (Tensor::from_vec(device.next_words().to_vec(), &[4], device), 0);
+    }
+    let storage = device.generator().storage();
+    with(|trace| {
+        let state = trace.state(&storage);
+        trace.streams += 1;
+        (state, trace.streams - 1)
+    })
+}
+
+/// Runs `f` on the active trace. Nodes are made inside of `f`, so it must not ask whether a trace is active.
+fn with<T>(f: impl FnOnce(&mut Trace) -> T) -> T {
+    TRACE.with_borrow_mut(|trace| match trace {
+        Some(trace) => f(trace),
+        None => crate::shape::fail("program", "no closure is being traced on this thread"),
+    })
+}

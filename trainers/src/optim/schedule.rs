@@ -1,0 +1,28 @@
+//! Learning rates as functions of the step.
+
+/// Rises linearly to `highest` over `warmup` steps, then falls along half a cosine to `lowest` at step `end`, and stays.
+///
+/// Source: nanoGPT, `get_lr` of train.py.
+#[must_use]
+pub fn warmup_cosine(step: usize, warmup: usize, end: usize, highest: f64, lowest: f64) -> f64 {
+    if step < warmup {
+        return highest * (step + 1) as f64 / (warmup + 1) as f64;
+    }
+    if step >= end {
+        return lowest;
+    }
+    let part = (step - warmup) as f64 / (end - warmup) as f64;
+    lowest + 0.5 * (1.0 + (std::f64::consts::PI * part).cos()) * (highest - lowest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::warmup_cosine;
+
+    #[test]
+    fn it_rises_falls_and_stays() {
+        let rate = |step| warmup_cosine(step, 100, 2000, 1e-3, 1e-4);
+        assert!((rate(0) - 1e-3 / 101.0).abs() < 1e-12 && (rate(100) - 1e-3).abs() < 1e-12);
+        assert!((rate(1050) - 5.5e-4).abs() < 1e-12 && rate(2000) == 1e-4 && rate(9999) == 1e-4);
+    }
+}
