@@ -118,8 +118,11 @@ pub(crate) fn product(p: &Conv, variant: Variant, buffers: &mut Buffers<'_>) -> 
 /// `load_x` from an expression of z, line and k, and `load_x4` by four calls.
 fn loader(text: &mut String, name: &str, value: &str, number: &str, variant: Variant, depth: u64, along_k: bool) {
     let tiled = matches!(variant, Variant::Tiled | Variant::TiledLarge);
-    let guard =
-        if tiled && depth % 16 != 0 { format!("if (k >= DEPTH) {{ return {number}(); }}\n") } else { String::new() };
+    let guard = if tiled && !depth.is_multiple_of(16) {
+        format!("if (k >= DEPTH) {{ return {number}(); }}\n")
+    } else {
+        String::new()
+    };
     let _ = writeln!(text, "fn load_{name}(z: u32, line: u32, k: u32) -> {number} {{\n{guard}return {value};\n}}");
     if variant != Variant::Thin {
         let call = |l: u32| match along_k {
@@ -200,7 +203,6 @@ fn dy_at(text: &mut String, p: &Conv, buffers: &mut Buffers<'_>, number: &str) {
     );
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one function's text")]
 fn element(
     text: &mut String,
     name: &str,

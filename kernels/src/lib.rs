@@ -25,7 +25,6 @@ mod target;
 mod words;
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests;
 
 use anygrad_core::DType;

@@ -63,11 +63,11 @@ pub(crate) fn product(p: &Matmul, variant: Variant, buffers: &mut Buffers<'_>) -
 fn base(operand: &Operand, batch: &[usize]) -> (String, bool) {
     let mut terms = vec![format!("{}u", operand.offset)];
     let mut below = 1;
-    let mut aligned = operand.offset % 4 == 0;
+    let mut aligned = operand.offset.is_multiple_of(4);
     for (&size, &stride) in batch.iter().zip(&operand.batch_strides).rev() {
         if stride > 0 && size > 1 {
             terms.push(format!("((z / {below}u) % {size}u) * {stride}u"));
-            aligned &= stride % 4 == 0;
+            aligned &= stride.is_multiple_of(4);
         }
         below *= size;
     }
@@ -82,7 +82,11 @@ pub(crate) fn strided(side: &Side<'_>, variant: Variant, buffers: &mut Buffers<'
     // Beyond the sum's end there must be zeros, where tiles reach that far.
     let tiled = matches!(variant, Variant::Tiled | Variant::TiledLarge);
     let guard = |zero: &str| {
-        if tiled && depth % 16 != 0 { format!("if (k >= DEPTH) {{ return {zero}; }}\n") } else { String::new() }
+        if tiled && !depth.is_multiple_of(16) {
+            format!("if (k >= DEPTH) {{ return {zero}; }}\n")
+        } else {
+            String::new()
+        }
     };
     let one = |line: &str, k: &str| format!("{base} + {line} * {line_stride}u + {k} * {depth_stride}u");
     let last = lines - 1;
@@ -98,7 +102,7 @@ pub(crate) fn strided(side: &Side<'_>, variant: Variant, buffers: &mut Buffers<'
     let run = if along_k { *depth } else { *lines };
     let (unit, step) = if along_k { (depth_stride, line_stride) } else { (line_stride, depth_stride) };
     let other = if along_k { *lines } else { *depth };
-    let aligned = side.base_aligned && *unit == 1 && run % 4 == 0 && (step % 4 == 0 || other == 1);
+    let aligned = side.base_aligned && *unit == 1 && run.is_multiple_of(4) && (step.is_multiple_of(4) || other == 1);
     let value = if aligned && along_k {
         buffers.four(*input, &format!("({}) / 4u", one(&format!("min(line, {last}u)"), "k")))
     } else if aligned {
@@ -112,7 +116,7 @@ pub(crate) fn strided(side: &Side<'_>, variant: Variant, buffers: &mut Buffers<'
             };
             let element = buffers.element(*input, &at);
             // Numbers along k that are beyond the end count as zero, unless the loop never goes there.
-            if along_k && tiled && depth % 4 != 0 {
+            if along_k && tiled && !depth.is_multiple_of(4) {
                 format!("select(0.0, {element}, k + {l}u < DEPTH)")
             } else {
                 element

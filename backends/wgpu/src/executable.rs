@@ -36,6 +36,9 @@ pub(crate) struct Passes {
     texts: Vec<String>,
 }
 
+/// Dispatches by step and by the inputs that share a buffer with an output.
+type Variants = HashMap<(usize, Vec<usize>), Arc<Passes>>;
+
 /// A compiled plan.
 #[derive(Debug)]
 pub(crate) struct Compiled {
@@ -47,7 +50,7 @@ pub(crate) struct Compiled {
     /// Scratch of single steps; steps run one after the other and use the same.
     pub(crate) scratch: Mutex<Vec<Raw>>,
     /// Per step, by the inputs that share a buffer with an output.
-    variants: Mutex<HashMap<(usize, Vec<usize>), Arc<Passes>>>,
+    variants: Mutex<Variants>,
     recordings: Mutex<Recordings>,
 }
 
