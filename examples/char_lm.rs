@@ -88,18 +88,13 @@ fn main() -> Exit {
     let characters = Characters::of(&text);
     let tokens = characters.encode(&text)?;
     let (train, validation) = tokens.split_at(tokens.len() * 9 / 10);
-    // An "epoch" here is nanoGPT's 2,000 random batches.
+    // An epoch is nanoGPT's 2,000 random batches.
     let steps = if options.quick { 20 } else { 2000 * options.epochs.unwrap_or(1) };
 
     let gpt = Gpt::new(characters.len(), &device);
     let parameters = gpt.parameters();
-    let config = AdamConfig {
-        lr: RATE,
-        betas: (0.9, 0.99),
-        decay: Decay::Matrices(0.1),
-        clip_norm: Some(1.0),
-        ..AdamConfig::default()
-    };
+    let (betas, decay, clip_norm) = ((0.9, 0.99), Decay::Matrices(0.1), Some(1.0));
+    let config = AdamConfig { lr: RATE, betas, decay, clip_norm, ..AdamConfig::default() };
     let adam = Adam::with(parameters.clone(), config)?;
     println!("device: {device}; {} characters, {} distinct", tokens.len(), characters.len());
     println!("{} parameters, {steps} steps", gpt.parameter_count());

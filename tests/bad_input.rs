@@ -142,7 +142,10 @@ fn panic_of(code: impl FnOnce() + std::panic::UnwindSafe) -> (String, String) {
 fn mistakes_in_model_code_panic_at_the_callers_line() {
     let x = || Tensor::zeros(&[32, 784], &Device::cpu());
     let cases: [(&str, Box<dyn FnOnce() + std::panic::UnwindSafe>); 7] = [
-        ("inner sizes 784 and 100 differ", Box::new(move || drop(x().matmul(&Tensor::zeros(&[100, 10], &Device::cpu()))))),
+        (
+            "inner sizes 784 and 100 differ",
+            Box::new(move || drop(x().matmul(&Tensor::zeros(&[100, 10], &Device::cpu())))),
+        ),
         ("do not broadcast", Box::new(move || drop(x() + Tensor::zeros(&[3], &Device::cpu())))),
         ("element types f32 and i32 differ", Box::new(move || drop(x() + x().cast(DType::I32)))),
         ("axis 2 does not exist", Box::new(move || drop(x().sum(2)))),

@@ -54,7 +54,9 @@ fn fails<T: std::fmt::Debug>(result: Result<T>, words: &[&str]) {
 fn idx_files_are_read_plain_and_packed() {
     let scratch = Scratch::new("idx");
     let file = idx_file(&[2, 2, 3], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 255]);
-    for (name, bytes) in [("plain", file.clone()), ("packed.gz", gzip(&file)), ("packed under another name", gzip(&file))] {
+    for (name, bytes) in
+        [("plain", file.clone()), ("packed.gz", gzip(&file)), ("packed under another name", gzip(&file))]
+    {
         let array = idx::read(&scratch.write(name, &bytes)).expect(name);
         assert_eq!((array.shape, array.values.len(), array.values[11]), (vec![2, 2, 3], 12, 255));
     }
@@ -80,7 +82,7 @@ fn damaged_idx_files_are_errors_that_say_what_and_where() {
         ("rank", &[0, 0, 8, 0], &["0 axes"]),
         ("huge", &huge, &["more than any machine holds"]),
         ("large", &large, &["only 3 follow"]),
-        ("cut.gz", &packed[..packed.len() - 6].to_vec(), &["fetch it again"]),
+        ("cut.gz", &packed[..packed.len() - 6], &["fetch it again"]),
     ];
     for (name, bytes, words) in cases {
         let path = scratch.write(name, bytes);
@@ -140,7 +142,8 @@ fn lines_of_numbers_are_checked() {
 
 #[test]
 fn an_epoch_shows_every_full_batch_once() {
-    let images = LabelledImages { pixels: (0..10).collect(), shape: [1, 1, 1], brightest: 1, labels: (0..10).collect() };
+    let images =
+        LabelledImages { pixels: (0..10).collect(), shape: [1, 1, 1], brightest: 1, labels: (0..10).collect() };
     let device = device();
     let labels = |batches: anygrad_trainers::data::Batches<'_, LabelledImages>| -> Vec<Vec<i32>> {
         batches.map(|b| b.expect("a batch").1.to_vec().expect("labels")).collect()

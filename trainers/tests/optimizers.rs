@@ -92,7 +92,8 @@ fn decay_of_matrices_spares_the_others() {
 fn an_update_is_at_most_three_kernels_however_many_parameters() {
     let device = device();
     let sizes: [&[usize]; 4] = [&[8, 6], &[8], &[3, 8], &[3]];
-    let make = |(i, shape): (usize, &&[usize])| Var::new(format!("p{i}"), &Tensor::full(shape, 0.1, DType::F32, &device));
+    let make =
+        |(i, shape): (usize, &&[usize])| Var::new(format!("p{i}"), &Tensor::full(shape, 0.1, DType::F32, &device));
     let vars: Vec<Var> = sizes.iter().enumerate().map(make).collect();
     let gradients = |x: &Tensor| {
         let hidden = (x.matmul(&vars[0].get().t()) + vars[1].get()).tanh();
