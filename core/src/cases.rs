@@ -24,6 +24,9 @@ use crate::device::Device;
 use crate::dtype::DType;
 use crate::tensor::Tensor;
 
+/// From inputs to results.
+pub type Function = dyn Fn(&[Tensor]) -> Vec<Tensor> + Send + Sync;
+
 /// A function with inputs.
 pub struct Case {
     /// Operation and attributes; no two rows have the same.
@@ -31,7 +34,7 @@ pub struct Case {
     /// What it is called with.
     pub inputs: Vec<Input>,
     /// Results for the inputs.
-    pub f: Box<dyn Fn(&[Tensor]) -> Vec<Tensor> + Send + Sync>,
+    pub f: Box<Function>,
     /// Whether gradients are checked by central differences and on devices: smooth around all inputs.
     pub differentiable: bool,
     /// How far a device may be from the reference.
@@ -176,7 +179,6 @@ impl Input {
     }
 
     /// The tensor on a device.
-    #[must_use]
     pub fn tensor(&self, device: &Device) -> Tensor {
         Input::stored(&self.values, self.dtype, &self.shape, device)
     }
