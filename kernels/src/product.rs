@@ -23,10 +23,11 @@ pub(crate) struct Product {
     pub(crate) n: u64,
     pub(crate) depth: u64,
     pub(crate) batch: u64,
-    /// Whether `load_a4` gives four numbers along k, else four rows; the same for b and columns.
+    /// Whether a's numbers are better fetched four along k, else four rows; the same for b and columns.
     pub(crate) a_along_k: bool,
     pub(crate) b_along_k: bool,
-    /// WGSL of `load_a(z, row, k)`, `load_a4`, `load_b(z, column, k)`, `load_b4`, `point(z, row, column)`.
+    /// WGSL of `line_a(z, row)`, `load_a(line, z, k)`, `along_a`, `across_a`, the same for b, and of
+    /// `point(z, row, column)`.
     pub(crate) functions: String,
 }
 
