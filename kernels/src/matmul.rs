@@ -111,8 +111,8 @@ pub(crate) fn loaders(
     variant: Variant,
 ) {
     let upper = name.to_uppercase();
-    let tiled = matches!(variant, Variant::Tiled | Variant::TiledLarge);
-    let guard = |zero: &str| match tiled && !depth.is_multiple_of(16) {
+    let tiled = variant.fetches_tiles();
+    let guard = |zero: &str| match tiled && !depth.is_multiple_of(32) {
         true => format!("if (k >= DEPTH) {{ return {zero}; }}\n"),
         false => String::new(),
     };
