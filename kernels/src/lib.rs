@@ -84,7 +84,8 @@ fn lower(job: Job, target: &Target, shared: &[usize], lowered: &mut Lowered) -> 
         Core::Matmul(p) => {
             let (m, n) = (p.m as u64, p.n as u64);
             let batch = p.batch.iter().product::<usize>() as u64;
-            let choice = product::choose(m, n, p.k as u64, batch, kernel.core_dtype(), target);
+            let factors = kernel.inputs[p.a.input].dtype;
+            let choice = product::choose(m, n, p.k as u64, batch, factors, target);
             if choice.variant == Variant::Thin && plain {
                 let kernel = matmul::as_reduction(kernel, p);
                 return lower(Job { kernel, ..job }, target, shared, lowered);
@@ -94,7 +95,7 @@ fn lower(job: Job, target: &Target, shared: &[usize], lowered: &mut Lowered) -> 
         }
         Core::Conv(p) => {
             let (m, n, depth, batch) = conv::sizes(p);
-            let choice = product::choose(m, n, depth, batch, kernel.core_dtype(), target);
+            let choice = product::choose(m, n, depth, batch, kernel.inputs[p.a].dtype, target);
             let p = p.clone();
             products(job, choice, target, shared, lowered, &|buffers, v| conv::product(&p, v, buffers))
         }

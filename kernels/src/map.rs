@@ -51,6 +51,7 @@ pub(crate) fn finish(
             target.workgroup_bytes
         )));
     }
-    let text = library::link(&format!("{declarations}{text}"));
+    let extension = if text.contains("coop_mat") { "enable wgpu_cooperative_matrix;\n" } else { "" };
+    let text = library::link(&format!("{extension}{declarations}{text}"));
     Ok(Shader { text, bindings, workgroups, workgroup_bytes, variant })
 }

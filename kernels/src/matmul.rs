@@ -8,6 +8,7 @@ use anygrad_core::view::{Layout, View, contiguous_strides};
 
 use crate::buffers::Buffers;
 use crate::product::{Product, Variant};
+use crate::words;
 
 /// One side of a product: `lines` are rows of a or columns of b.
 pub(crate) struct Side<'a> {
@@ -74,62 +75,72 @@ fn base(operand: &Operand, batch: &[usize]) -> (String, bool) {
     (format!("({})", terms.join(" + ")), aligned)
 }
 
-/// Appends `load_x` and `load_x4` of a strided operand; returns whether the latter gives four numbers along k.
+/// Appends the loaders of a strided operand; returns whether four numbers are better fetched along k.
 pub(crate) fn strided(side: &Side<'_>, variant: Variant, buffers: &mut Buffers<'_>, text: &mut String) -> bool {
     let Side { name, input, base, lines, line_stride, depth, depth_stride, .. } = side;
     let along_k = *depth_stride == 1 || (*line_stride != 1 && depth_stride < line_stride);
-    let held = crate::words::held(buffers.dtype(*input));
-    // Beyond the sum's end there must be zeros, where tiles reach that far.
-    let tiled = matches!(variant, Variant::Tiled | Variant::TiledLarge);
-    let guard = |zero: &str| {
-        if tiled && !depth.is_multiple_of(16) {
-            format!("if (k >= DEPTH) {{ return {zero}; }}\n")
-        } else {
-            String::new()
-        }
-    };
-    let one = |line: &str, k: &str| format!("{base} + {line} * {line_stride}u + {k} * {depth_stride}u");
-    let last = lines - 1;
+    let upper = name.to_uppercase();
     let _ = writeln!(
         text,
-        "fn load_{name}(z: u32, line: u32, k: u32) -> {held} {{\n{}return {};\n}}",
-        guard(&format!("{held}()")),
-        buffers.element(*input, &one(&format!("min(line, {last}u)"), "k")),
+        "alias Line{upper} = u32;\nfn line_{name}(z: u32, line: u32) -> u32 {{ return {base} + min(line, {}u) * \
+         {line_stride}u; }}",
+        lines - 1
     );
-    if variant == Variant::Thin {
-        return along_k;
-    }
+    let at = format!("line + k * {depth_stride}u");
     let run = if along_k { *depth } else { *lines };
     let (unit, step) = if along_k { (depth_stride, line_stride) } else { (line_stride, depth_stride) };
     let other = if along_k { *lines } else { *depth };
     let aligned = side.base_aligned && *unit == 1 && run.is_multiple_of(4) && (step.is_multiple_of(4) || other == 1);
-    let value = if aligned && along_k {
-        buffers.four(*input, &format!("({}) / 4u", one(&format!("min(line, {last}u)"), "k")))
-    } else if aligned {
-        buffers.four(*input, &format!("({}) / 4u", one(&format!("min(line, {}u)", lines - 4), "k")))
-    } else {
-        let lane = |l: u64, buffers: &mut Buffers<'_>| {
-            let at = if along_k {
-                one(&format!("min(line, {last}u)"), &format!("min(k + {l}u, {}u)", depth.max(&1) - 1))
-            } else {
-                one(&format!("min(line + {l}u, {last}u)"), "k")
-            };
-            let element = buffers.element(*input, &at);
-            // Numbers along k that are beyond the end count as zero, unless the loop never goes there.
-            if along_k && tiled && !depth.is_multiple_of(4) {
-                format!("select(0.0, {element}, k + {l}u < DEPTH)")
-            } else {
-                element
-            }
-        };
-        format!("vec4<f32>({}, {}, {}, {})", lane(0, buffers), lane(1, buffers), lane(2, buffers), lane(3, buffers))
+    let four = (aligned && variant != Variant::Thin).then(|| buffers.four(*input, &format!("({at}) / 4u")));
+    let number = words::held(buffers.dtype(*input));
+    let one = buffers.element(*input, &at);
+    loaders(text, name, number, &one, four.as_deref(), along_k, *depth, variant);
+    along_k
+}
+
+/// Appends `load_x`, `along_x` and `across_x`, from the WGSL of one element (of `line` and `k`) and perhaps of four.
+/// Tiles reach beyond the end of the sums; there the loaders give zeros.
+pub(crate) fn loaders(
+    text: &mut String,
+    name: &str,
+    number: &str,
+    one: &str,
+    four: Option<&str>,
+    along_k: bool,
+    depth: u64,
+    variant: Variant,
+) {
+    let upper = name.to_uppercase();
+    let tiled = variant.fetches_tiles();
+    let guard = |zero: &str| match tiled && !depth.is_multiple_of(32) {
+        true => format!("if (k >= DEPTH) {{ return {zero}; }}\n"),
+        false => String::new(),
     };
     let _ = writeln!(
         text,
-        "fn load_{name}4(z: u32, line: u32, k: u32) -> vec4<f32> {{\n{}return {value};\n}}",
-        guard("vec4<f32>()")
+        "fn load_{name}(line: Line{upper}, z: u32, k: u32) -> {number} {{\n{}return {one};\n}}",
+        guard(&format!("{number}()")),
     );
-    along_k
+    if variant == Variant::Thin {
+        return;
+    }
+    let calls = |call: &dyn Fn(u32) -> String| format!("vec4<f32>({}, {}, {}, {})", call(0), call(1), call(2), call(3));
+    let along = match four {
+        Some(four) if along_k => format!("{}return {four};", guard("vec4<f32>()")),
+        _ => format!("return {};", calls(&|l| format!("load_{name}(line, z, k + {l}u)"))),
+    };
+    let across = match four {
+        Some(four) if !along_k => format!("{}return {four};", guard("vec4<f32>()")),
+        _ => {
+            format!("return {};", calls(&|l| format!("load_{name}({}, z, k)", ["line", "l1", "l2", "l3"][l as usize])))
+        }
+    };
+    let _ = writeln!(text, "fn along_{name}(line: Line{upper}, z: u32, k: u32) -> vec4<f32> {{\n{along}\n}}");
+    let _ = writeln!(
+        text,
+        "fn across_{name}(line: Line{upper}, l1: Line{upper}, l2: Line{upper}, l3: Line{upper}, z: u32, k: u32) -> \
+         vec4<f32> {{\n{across}\n}}"
+    );
 }
 
 /// A thin product (few rows or columns, or integers) as a map kernel that reduces over k: no operand would be used

@@ -12,7 +12,7 @@ use crate::body::Body;
 use crate::buffers::{Buffers, Job};
 use crate::map::{finish, fold};
 use crate::shader::{Place, Refusal, Shader};
-use crate::target::Target;
+use crate::target::{Cooperative, Target};
 use crate::words;
 
 /// A batch of products, in the view of the variants.
@@ -23,10 +23,11 @@ pub(crate) struct Product {
     pub(crate) n: u64,
     pub(crate) depth: u64,
     pub(crate) batch: u64,
-    /// Whether `load_a4` gives four numbers along k, else four rows; the same for b and columns.
+    /// Whether a's numbers are better fetched four along k, else four rows; the same for b and columns.
     pub(crate) a_along_k: bool,
     pub(crate) b_along_k: bool,
-    /// WGSL of `load_a(z, row, k)`, `load_a4`, `load_b(z, column, k)`, `load_b4`, `point(z, row, column)`.
+    /// WGSL of `line_a(z, row)`, `load_a(line, z, k)`, `along_a`, `across_a`, the same for b, and of
+    /// `point(z, row, column)`.
     pub(crate) functions: String,
 }
 
@@ -37,6 +38,15 @@ pub(crate) enum Variant {
     Software,
     Tiled,
     TiledLarge,
+    /// On hardware tiles of that side.
+    Cooperative(u64),
+}
+
+impl Variant {
+    /// Whether whole tiles are fetched, beyond the end of the sums.
+    pub(crate) fn fetches_tiles(self) -> bool {
+        matches!(self, Variant::Tiled | Variant::TiledLarge | Variant::Cooperative(_))
+    }
 }
 
 /// A product's variant and in how many parts its sums are cut (each part goes to scratch; a reduction adds them up).
@@ -53,11 +63,14 @@ const FILLED_SOFTWARE: u64 = 8;
 const LEAST_PART: u64 = 256;
 
 /// The heuristics.
-pub(crate) fn choose(m: u64, n: u64, depth: u64, batch: u64, dtype: DType, target: &Target) -> Choice {
+pub(crate) fn choose(m: u64, n: u64, depth: u64, batch: u64, factors: DType, target: &Target) -> Choice {
     let tiles = |bm: u64, bn: u64| m.div_ceil(bm) * n.div_ceil(bn) * batch;
-    let thin = !dtype.is_float() || m < 4 || n < 4;
+    let thin = !factors.is_float() || m < 4 || n < 4;
+    let cooperative = cooperative(factors, target).filter(|side| m >= 2 * side && n >= 2 * side && depth >= *side);
     let (variant, groups, filled) = if thin {
         (Variant::Thin, (m * n * batch).div_ceil(64), if target.software { FILLED_SOFTWARE } else { 2 * FILLED })
+    } else if let Some(side) = cooperative {
+        (Variant::Cooperative(side), tiles(4 * side, 4 * side), FILLED)
     } else if target.software || target.invocations < 256 {
         (Variant::Software, tiles(8, 4).div_ceil(64), FILLED_SOFTWARE)
     } else if tiles(128, 128) >= FILLED && m > 64 && n > 64 {
@@ -70,9 +83,25 @@ pub(crate) fn choose(m: u64, n: u64, depth: u64, batch: u64, dtype: DType, targe
     Choice { variant, splits: depth.div_ceil(part_length(depth, splits)).max(1) }
 }
 
-/// How long the parts of a sum are.
+/// How long the parts of a sum are: a multiple of every variant's step along k.
 fn part_length(depth: u64, splits: u64) -> u64 {
-    depth.div_ceil(splits).next_multiple_of(16).max(16)
+    depth.div_ceil(splits).next_multiple_of(32).max(32)
+}
+
+/// The side of the hardware tiles for factors of a type with f32 sums, the larger one if there are two.
+fn cooperative(factors: DType, target: &Target) -> Option<u64> {
+    let fits = |c: &&Cooperative| {
+        let bytes = shared_bytes(u64::from(c.size));
+        let known = c.size == 8 || c.size == 16;
+        known && c.factors == factors && c.sum == DType::F32 && factors == DType::F16 && bytes <= target.workgroup_bytes
+    };
+    let enough = target.f16 && 4 * target.subgroup <= target.invocations;
+    target.cooperative.iter().filter(|_| enough).filter(fits).map(|c| u64::from(c.size)).max()
+}
+
+/// Workgroup memory of the cooperative variant: two f16 operands and the f32 sums.
+fn shared_bytes(side: u64) -> u32 {
+    (2 * 2 * (4 * side * 2 * side) + 4 * (16 * side * side)) as u32
 }
 
 /// The dispatch of a product. With a `scratch` place, sums (or parts of them) go there as `[splits, points]` and the
@@ -115,6 +144,19 @@ pub(crate) fn lower(
             );
             let file = include_str!("../wgsl/product_software.wgsl");
             (file, tiles_m * tiles_n * batch * splits, 0, "product_software")
+        }
+        Variant::Cooperative(side) => {
+            let (tiles_m, tiles_n) = (m.div_ceil(4 * side), n.div_ceil(4 * side));
+            let _ = writeln!(
+                text,
+                "const SIDE = {side}u;\nconst SUBGROUP = {}u;\nconst TILES_M = {tiles_m}u;\nconst TILES_N = {tiles_n}u;",
+                target.subgroup
+            );
+            for (role, kind) in [("A", "f16"), ("B", "f16"), ("C", "f32")] {
+                let _ = writeln!(text, "alias Matrix{role} = coop_mat{side}x{side}<{kind}, {role}>;");
+            }
+            let file = include_str!("../wgsl/product_cooperative.wgsl");
+            (file, tiles_m * tiles_n * batch * splits, shared_bytes(side), "product_cooperative")
         }
         Variant::Tiled | Variant::TiledLarge => {
             let large = variant == Variant::TiledLarge;

@@ -34,7 +34,8 @@ fn targets() -> Vec<Target> {
         Target::default(),
         Target { software: true, bindings: 10, ..Target::default() },
         Target { invocations: 1024, workgroup_bytes: 49152, f16: true, ..Target::default() },
-        Target { f16: true, cooperative, ..Target::default() },
+        Target { f16: true, cooperative: cooperative[..1].to_vec(), subgroup: 8, ..Target::default() },
+        Target { f16: true, workgroup_bytes: 32768, cooperative, ..Target::default() },
     ]
 }
 
@@ -185,6 +186,9 @@ fn the_variant_follows_target_and_shape() {
     assert!(variant(&matmul(512, 512, 512, DType::F32), &Target::default()).starts_with("product_tiled "));
     assert!(variant(&matmul(2048, 2048, 512, DType::F32), &Target::default()).starts_with("product_tiled_large"));
     assert!(variant(&matmul(1, 512, 512, DType::F32), &Target::default()).starts_with("reduce_columns"));
+    let matrices = targets().pop().unwrap();
+    assert!(variant(&matmul(512, 512, 512, DType::F16), &matrices).starts_with("product_cooperative"));
+    assert!(variant(&matmul(512, 512, 512, DType::F32), &matrices).starts_with("product_tiled "));
     // A long sum of a small result is cut, and a second pass adds the parts up.
     let cut = generate(&matmul(64, 64, 65536, DType::F32), &Target::default()).unwrap();
     assert_eq!((cut.passes.len(), cut.scratch.len()), (2, 1));

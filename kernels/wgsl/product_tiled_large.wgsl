@@ -4,7 +4,8 @@
 // that neighbours read neighbouring vectors); steps of 8 along k go through workgroup memory (8.3 KiB). The next step
 // is fetched into registers while this one is multiplied. 64 multiply-adds per 4 vector reads.
 // Generated: M, N, DEPTH, BATCH, SPLITS, CHUNK, TILES_M, TILES_N, ROW, A_ALONG_K, B_ALONG_K,
-// load_a4(z, row, k) and load_b4(z, column, k) (4 along k, or 4 lines), put(z, split, row, column, value).
+// LineA and line_a(z, row): what does not depend on k, along_a(line, z, k) (4 along k), across_a(line, line, line,
+// line, z, k) (4 rows), the same for b and columns, put(z, split, row, column, value).
 // Loaders give 0 beyond DEPTH and clamp lines outside of the matrix; `put` drops those.
 const BM = 128u;
 const BN = 128u;
@@ -13,6 +14,20 @@ const BK = 8u;
 const PITCH = 33u;
 var<workgroup> tile_a: array<vec4<f32>, BK * PITCH>;
 var<workgroup> tile_b: array<vec4<f32>, BK * PITCH>;
+
+fn fetch_a(l0: LineA, l1: LineA, l2: LineA, l3: LineA, z: u32, k: u32) -> vec4<f32> {
+  if (A_ALONG_K) {
+    return along_a(l0, z, k);
+  }
+  return across_a(l0, l1, l2, l3, z, k);
+}
+
+fn fetch_b(l0: LineB, l1: LineB, l2: LineB, l3: LineB, z: u32, k: u32) -> vec4<f32> {
+  if (B_ALONG_K) {
+    return along_b(l0, z, k);
+  }
+  return across_b(l0, l1, l2, l3, z, k);
+}
 
 fn put4(z: u32, split: u32, row: u32, column: u32, c: vec4<f32>) {
   put(z, split, row, column, c.x);
@@ -58,8 +73,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var c6r = vec4<f32>();
   var c7l = vec4<f32>();
   var c7r = vec4<f32>();
-  var next_a = load_a4(z, first_row + a_line, begin + a_k);
-  var next_b = load_b4(z, first_column + b_line, begin + b_k);
+  // Four lines, or one of which four numbers along k are fetched.
+  let a_step = select(1u, 0u, A_ALONG_K);
+  let a0 = line_a(z, first_row + a_line);
+  let a1 = line_a(z, first_row + a_line + a_step);
+  let a2 = line_a(z, first_row + a_line + 2u * a_step);
+  let a3 = line_a(z, first_row + a_line + 3u * a_step);
+  let b_step = select(1u, 0u, B_ALONG_K);
+  let b0 = line_b(z, first_column + b_line);
+  let b1 = line_b(z, first_column + b_line + b_step);
+  let b2 = line_b(z, first_column + b_line + 2u * b_step);
+  let b3 = line_b(z, first_column + b_line + 3u * b_step);
+  var next_a = fetch_a(a0, a1, a2, a3, z, begin + a_k);
+  var next_b = fetch_b(b0, b1, b2, b3, z, begin + b_k);
   for (var k = begin; k < end; k += BK) {
     if (A_ALONG_K) {
       let line = a_line / 4u;
@@ -84,8 +110,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
     // Fetched while the products below run.
     if (k + BK < end) {
-      next_a = load_a4(z, first_row + a_line, k + BK + a_k);
-      next_b = load_b4(z, first_column + b_line, k + BK + b_k);
+      next_a = fetch_a(a0, a1, a2, a3, z, k + BK + a_k);
+      next_b = fetch_b(b0, b1, b2, b3, z, k + BK + b_k);
     }
     for (var q = 0u; q < BK; q++) {
       let a = tile_a[q * PITCH + y];

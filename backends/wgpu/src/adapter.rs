@@ -90,7 +90,11 @@ pub(crate) fn target(kind: Kind, adapter: &wgpu::Adapter, device: &wgpu::Device)
         _ => None,
     };
     let mut cooperative = Vec::new();
-    if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+    let info = adapter.get_info();
+    // A workgroup is cut into subgroups by their size, which must therefore be known.
+    if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
+        && info.subgroup_min_size == info.subgroup_max_size
+    {
         for p in adapter.cooperative_matrix_properties() {
             if let (Some(factors), Some(sum)) = (element(p.ab_type), element(p.cr_type))
                 && p.m_size == p.n_size
@@ -108,7 +112,7 @@ pub(crate) fn target(kind: Kind, adapter: &wgpu::Adapter, device: &wgpu::Device)
         bindings: limits.max_storage_buffers_per_shader_stage,
         f16: features.contains(wgpu::Features::SHADER_F16),
         software: kind == Kind::Software,
-        subgroup: adapter.get_info().subgroup_min_size,
+        subgroup: info.subgroup_min_size,
         cooperative,
     }
 }

@@ -1,9 +1,11 @@
 //! The workbench: runs one kernel on the device between canaries, and compares it with the interpreter.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 use std::sync::OnceLock;
 
 use anygrad_core::DType;
-use anygrad_core::backend::{Backend, Binding, Plan, Slot, Step};
+use anygrad_core::backend::{Backend, Binding, Buffer, Plan, Slot, Step};
 use anygrad_core::interpret::interpret;
 use anygrad_core::kernel::{Core, Inst, Kernel, Output, Slice};
 use anygrad_core::view::{Layout, View};
@@ -209,4 +211,19 @@ pub(crate) fn noise(n: usize, seed: u32) -> Vec<f64> {
             f64::from(((x >> 8) as f32 / (1 << 23) as f32) - 1.0)
         })
         .collect()
+}
+
+/// A buffer with f32 values.
+pub(crate) fn upload(gpu: &Gpu, values: &[f64]) -> Buffer {
+    let bytes = encode(DType::F32, values);
+    let buffer = gpu.allocate(bytes.len()).unwrap();
+    gpu.write(&buffer, 0, &bytes).unwrap();
+    buffer
+}
+
+/// A buffer's f32 values.
+pub(crate) fn download(gpu: &Gpu, buffer: &Buffer) -> Vec<f64> {
+    let mut bytes = vec![0; buffer.bytes()];
+    gpu.read(buffer, 0, &mut bytes).unwrap();
+    decode(DType::F32, &bytes)
 }

@@ -126,6 +126,26 @@ fn halves_accumulate_in_single_precision() {
     }
 }
 
+#[test]
+fn hardware_matrix_tiles() {
+    let Some(gpu) = gpu() else { return };
+    if gpu.target().cooperative.is_empty() {
+        eprintln!("skipped: {} has no cooperative matrices", gpu.info().name);
+        return;
+    }
+    for shape in [[64, 64, 64], [33, 70, 41], [17, 20, 2100]] {
+        for (ta, tb) in [(false, false), (true, true)] {
+            let (core, outer, lens) = matmul(&[], shape[0], shape[1], shape[2], ta, tb, 0);
+            let inputs: Vec<Slice> = lens.iter().map(|&len| Slice { dtype: DType::F16, len }).collect();
+            let kernel = with_epilogue(core, &outer, inputs, true, false);
+            let values = [noise(lens[0], 1), noise(lens[1], 2), noise(outer.iter().product(), 3)];
+            check_for(gpu, &hardware(gpu), &kernel, &values, of_depth(shape[2]));
+            let (_, text) = run(gpu, &hardware(gpu), &kernel, &values);
+            assert!(text.contains("coopMultiplyAdd"), "{text}");
+        }
+    }
+}
+
 fn conv(kind: ConvKind, g: &ConvGeometry, dtype: DType) -> (Core, Vec<usize>, Vec<Slice>) {
     let x = [&[g.batch, g.c_in], &g.input[..]].concat();
     let w = [&[g.c_out, g.c_in / g.groups], &g.taps[..]].concat();

@@ -1,6 +1,6 @@
 //! The backend itself: several steps over slabs, shared buffers, caches, and every way to fail as an `Err`.
 
-use anygrad_core::backend::{Backend, Binding, Buffer, Plan, Slot, Step};
+use anygrad_core::backend::{Backend, Binding, Plan, Slot, Step};
 use anygrad_core::kernel::{Core, Inst, Kernel, Slice};
 use anygrad_core::scalar::{Binary, Unary};
 use anygrad_core::view::View;
@@ -24,19 +24,6 @@ fn unary(n: usize, op: Unary) -> Kernel {
 fn add(n: usize) -> Kernel {
     let body = vec![load(0, &[n]), load(1, &[n]), Inst::Binary(Binary::Add, 0, 1)];
     map(n, &[DType::F32, DType::F32], body, DType::F32)
-}
-
-fn upload(gpu: &Gpu, values: &[f64]) -> Buffer {
-    let bytes = encode(DType::F32, values);
-    let buffer = gpu.allocate(bytes.len()).unwrap();
-    gpu.write(&buffer, 0, &bytes).unwrap();
-    buffer
-}
-
-fn download(gpu: &Gpu, buffer: &Buffer) -> Vec<f64> {
-    let mut bytes = vec![0; buffer.bytes()];
-    gpu.read(buffer, 0, &mut bytes).unwrap();
-    decode(DType::F32, &bytes)
 }
 
 #[test]
