@@ -73,7 +73,7 @@ fn hidden(
     let mut added = None;
     if masks.causal {
         let number = |size: usize, shape: &[usize]| Tensor::iota(&[size], device).reshape_to(shape);
-        hidden.push(number(keys, &[1, 1, 1, keys]).gt(&number(queries, &[1, 1, queries, 1])));
+        hidden.push(number(keys, &[1, 1, 1, keys]).gt(number(queries, &[1, 1, queries, 1])));
     }
     match &masks.mask {
         Some(mask) if mask.dtype() == DType::Bool => hidden.push(mask.clone()),

@@ -176,8 +176,8 @@ pub(crate) fn form(graph: &Graph, stored: &[bool], limits: &Limits, fuse: bool) 
     let mut groups = Groups { list: Vec::new(), of: HashMap::new(), stored: stored.to_vec() };
     // Last groups that read a buffer: candidates to join side by side.
     let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();
-    for node in 0..graph.nodes.len() {
-        if !stored[node] || matches!(graph.nodes[node].op, Op::Input(_) | Op::Concat) {
+    for (node, &is_stored) in stored.iter().enumerate() {
+        if !is_stored || matches!(graph.nodes[node].op, Op::Input(_) | Op::Concat) {
             continue;
         }
         let alone = Group::alone(graph, node);
