@@ -43,7 +43,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, masks: &Masks, dropout: &Dr
         fail("attention", format!("q {:?}, k {:?}, v {:?}: four axes are needed", shapes.0, shapes.1, shapes.2));
     }
     let (queries, keys) = (q.shape()[2], k.shape()[2]);
-    let scores = (q * (1.0 / (q.shape()[3] as f64).sqrt())).product(&k.permute_to(&[0, 1, 3, 2]));
+    let scores = q.product(&k.permute_to(&[0, 1, 3, 2])) * (1.0 / (q.shape()[3] as f64).sqrt());
     let (hidden, added) = hidden(masks, q.shape()[0], queries, keys, q.device());
     let scores = match added {
         Some(added) => &scores + &added,
