@@ -77,6 +77,14 @@ impl Backend for Store {
     }
 
     fn compile(&self, plan: Plan) -> Result<Arc<dyn Executable>> {
+        for step in &plan.steps {
+            let (reads, writes) = step.bindings.split_at(step.kernel.inputs.len());
+            let shared =
+                |w: &Binding| reads.iter().any(|r| r.slot == w.slot && r != w && matches!(r.slot, Slot::Slab(_)));
+            if writes.iter().any(shared) {
+                return Err(Error::Program(format!("'{}' reads and writes one slab", step.label)));
+            }
+        }
         let slabs = plan.slabs.iter().map(|&bytes| self.allocate(bytes)).collect::<Result<_>>()?;
         Ok(Arc::new(Interpreted { plan, slabs }))
     }

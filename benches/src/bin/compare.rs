@@ -143,7 +143,10 @@ fn main() -> Outcome<()> {
                     println!("{}: {CHECKED} losses agree with PyTorch's to {worst:.1e}", workload.name);
                     checked = json!(worst);
                     if worst.is_nan() || worst > TOLERANCE {
-                        wrong.push(format!("{}: losses are {worst:.1e} apart, {TOLERANCE:.0e} is allowed", workload.name));
+                        wrong.push(format!(
+                            "{}: losses are {worst:.1e} apart, {TOLERANCE:.0e} is allowed",
+                            workload.name
+                        ));
                     }
                 }
                 Err(error) => wrong.push(format!("{}: no comparison of losses: {error}", workload.name)),
@@ -203,10 +206,14 @@ fn main() -> Outcome<()> {
             _ => table += " no peer |\n",
         }
         let (kernels, memory) = (ours.built.kernels.len(), ours.built.memory.peak());
-        let row = json!({"steps_per_s": row, "failed": failed, "losses_apart": checked, "kernels": kernels, "bytes": memory});
+        let row =
+            json!({"steps_per_s": row, "failed": failed, "losses_apart": checked, "kernels": kernels, "bytes": memory});
         rows.insert(workload.name.into(), row);
     }
-    println!("{table}\nMedians of {} blocks of {} s each, in turn; in brackets the least and the greatest.", o.blocks, o.seconds);
+    println!(
+        "{table}\nMedians of {} blocks of {} s each, in turn; in brackets the least and the greatest.",
+        o.blocks, o.seconds
+    );
     if let Some(path) = &o.json {
         let versions: Map<_, _> = peers.iter().map(|(name, peer)| (name.clone(), json!(peer.version))).collect();
         let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();

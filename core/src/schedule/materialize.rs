@@ -48,7 +48,7 @@ fn cost(op: &Op) -> u32 {
         Op::Unary(_) => 8,
         Op::Binary(Binary::Pow | Binary::Rem) => 16,
         Op::Random { .. } => 12,
-        Op::Gather(_) => 4,
+        Op::Gather(_) => 8,
         _ => 1,
     }
 }

@@ -161,22 +161,10 @@ fn sweep(graph: &Graph, groups: &Groups, mut kernels: Vec<Emitted>) -> Vec<Emitt
         let mut pending: Vec<usize> = needed.iter().copied().collect();
         while let Some(node) = pending.pop() {
             if graph.nodes[node].op == Op::Concat {
-                for &part in &graph.nodes[node].inputs {
-                    // Unstored parts are read by a copy: all that they are made of counts.
-                    let (mut inner, mut seen) = (vec![part], HashSet::new());
-                    while let Some(n) = inner.pop() {
-                        if !seen.insert(n) {
-                            continue;
-                        }
-                        if groups.stored[n] {
-                            if needed.insert(n) {
-                                pending.push(n);
-                            }
-                        } else {
-                            inner.extend(&graph.nodes[n].inputs);
-                        }
-                    }
-                }
+                // Unstored parts are read by a copy: all that they are made of counts.
+                let parts = graph.nodes[node].inputs.iter();
+                let leaves = parts.flat_map(|&part| stored_leaves(graph, groups, part));
+                pending.extend(leaves.filter(|&leaf| needed.insert(leaf)));
             }
         }
         let before: usize = kernels.iter().map(|k| k.targets.len()).sum();
@@ -248,54 +236,93 @@ fn concatenations(
         kernel.sources.iter().for_each(|s| readers.entry(s.0).or_default().push(k));
     }
     let results: HashSet<usize> = graph.outputs.iter().chain(graph.updates.iter().map(|u| &u.1)).copied().collect();
+    // For each concatenation all values that live inside of it, at any depth.
+    let mut contents: HashMap<usize, HashSet<usize>> = HashMap::new();
     for concat in 0..graph.nodes.len() {
         if graph.nodes[concat].op != Op::Concat || !groups.stored[concat] {
             continue;
         }
         let row: usize = graph.nodes[concat].shape[1..].iter().product();
+        let mut here: HashSet<usize> = HashSet::new();
+        let mut parts = Vec::new();
+        // What copies will read must not live in the block that they write.
+        let mut copied: HashSet<usize> = HashSet::new();
         let mut offset = 0;
-        let mut here: Vec<usize> = Vec::new();
         for &part in &graph.nodes[concat].inputs {
+            let source = reshaped(graph, groups, part);
             let len = graph.nodes[part].shape[0] * row;
-            let mut source = part;
-            while !groups.stored[source] && graph.nodes[source].op == Op::Reshape {
-                source = graph.nodes[source].inputs[0];
-            }
-            let own = producer.get(&source).copied();
-            let nested = writers.get(&source).cloned();
             let aligned = (offset * graph.nodes[concat].dtype.size()).is_multiple_of(limits.alignment);
-            let read_elsewhere = readers.get(&source).is_some_and(|r| !r.is_empty());
             let free = groups.stored[source]
-                && (own.is_some() || nested.is_some())
+                && (producer.contains_key(&source) || writers.contains_key(&source))
                 && !results.contains(&source)
                 && !placement.inside.contains_key(&source)
-                && (aligned || !read_elsewhere);
+                && !parts.iter().any(|p: &(usize, usize, usize, bool)| p.1 == source)
+                && (aligned || readers.get(&source).is_none_or(Vec::is_empty));
+            if !free {
+                copied.extend(stored_leaves(graph, groups, part));
+            }
+            if len > 0 {
+                parts.push((part, source, offset, free));
+            }
+            offset += len;
+        }
+        for (part, source, offset, free) in parts {
+            let mut bundle = contents.get(&source).cloned().unwrap_or_default();
+            bundle.insert(source);
+            let block: HashSet<usize> = here.union(&bundle).copied().collect();
             // A kernel must not read one part and write another of the same block.
-            let clash = |k: &usize| {
-                let reads = &placement.kernels[*k].sources;
-                reads.iter().any(|s| here.contains(&s.0)) || own.is_none()
-            };
-            let also_writes = |k: &usize| placement.kernels[*k].targets.iter().any(|t| here.contains(t));
-            let mixes = own.iter().any(clash) || readers.get(&source).into_iter().flatten().any(also_writes);
-            if len > 0 && free && !mixes {
+            let reads = |k: usize| placement.kernels[k].sources.iter().any(|s| block.contains(&s.0));
+            let writes = |k: usize| placement.kernels[k].targets.iter().any(|t| block.contains(t));
+            let own: Vec<usize> =
+                producer.get(&source).into_iter().chain(writers.get(&source).into_iter().flatten()).copied().collect();
+            let mixes = own.iter().any(|&k| reads(k))
+                || bundle.iter().filter_map(|n| readers.get(n)).flatten().any(|&k| writes(k));
+            if free && !mixes && bundle.is_disjoint(&copied) {
                 placement.inside.insert(source, (concat, offset));
-                here.push(source);
-                writers.entry(concat).or_default().extend(own.into_iter().chain(nested.into_iter().flatten()));
-            } else if len > 0 {
-                let copied = part_copy(graph, groups, part, limits)?;
+                here = block;
+                writers.entry(concat).or_default().extend(own);
+            } else {
+                let kernel = part_copy(graph, groups, part, limits)?;
                 let k = placement.kernels.len();
-                placement.kernels.push(copied);
+                kernel.sources.iter().for_each(|s| readers.entry(s.0).or_default().push(k));
+                placement.kernels.push(kernel);
                 placement.before.push(BTreeSet::new());
                 placement.extra_targets.push(None);
                 // The copy's target is the stretch of the concatenation; its block is known once all have one.
                 placement.inside.insert(usize::MAX - k, (concat, offset));
                 placement.kernels[k].targets = vec![usize::MAX - k];
+                here.insert(usize::MAX - k);
                 writers.entry(concat).or_default().push(k);
             }
-            offset += len;
         }
+        contents.insert(concat, here);
     }
     Ok(writers)
+}
+
+/// The stored node that a part is a reshape of, or where that stops.
+fn reshaped(graph: &Graph, groups: &Groups, part: usize) -> usize {
+    let mut source = part;
+    while !groups.stored[source] && graph.nodes[source].op == Op::Reshape {
+        source = graph.nodes[source].inputs[0];
+    }
+    source
+}
+
+/// The stored nodes that a value is made of.
+fn stored_leaves(graph: &Graph, groups: &Groups, node: usize) -> Vec<usize> {
+    let (mut leaves, mut pending, mut seen) = (Vec::new(), vec![node], HashSet::new());
+    while let Some(n) = pending.pop() {
+        if !seen.insert(n) {
+            continue;
+        }
+        if groups.stored[n] {
+            leaves.push(n);
+        } else {
+            pending.extend(&graph.nodes[n].inputs);
+        }
+    }
+    leaves
 }
 
 /// A kernel that copies (or computes) one part.
