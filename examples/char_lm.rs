@@ -88,18 +88,13 @@ fn main() -> Exit {
     let characters = Characters::of(&text);
     let tokens = characters.encode(&text)?;
     let (train, validation) = tokens.split_at(tokens.len() * 9 / 10);
-    // An "epoch" here is nanoGPT's 2,000 random batches.
+    // An epoch is nanoGPT's 2,000 random batches.
     let steps = if options.quick { 20 } else { 2000 * options.epochs.unwrap_or(1) };
 
     let gpt = Gpt::new(characters.len(), &device);
     let parameters = gpt.parameters();
-    let config = AdamConfig {
-        lr: RATE,
-        betas: (0.9, 0.99),
-        decay: Decay::Matrices(0.1),
-        clip_norm: Some(1.0),
-        ..AdamConfig::default()
-    };
+    let (betas, decay, clip_norm) = ((0.9, 0.99), Decay::Matrices(0.1), Some(1.0));
+    let config = AdamConfig { lr: RATE, betas, decay, clip_norm, ..AdamConfig::default() };
     let adam = Adam::with(parameters.clone(), config)?;
     println!("device: {device}; {} characters, {} distinct", tokens.len(), characters.len());
     println!("{} parameters, {steps} steps", gpt.parameter_count());
@@ -142,8 +137,11 @@ fn main() -> Exit {
         let chances = next.run(Tensor::try_from_slice(&window, &[1, BLOCK], &device)?)?.to_vec::<f32>()?;
         let mut left = draws.uniform() as f32;
         let row = &chances[last * characters.len()..][..characters.len()];
-        let chosen = row.iter().position(|&p| std::mem::replace(&mut left, left - p) < p).unwrap_or(0);
-        written.push(chosen as i32);
+        let drawn = |&p: &f32| {
+            left -= p;
+            left < 0.0
+        };
+        written.push(row.iter().position(drawn).unwrap_or(0) as i32);
     }
     println!("{}", characters.decode(&written));
     println!("validation loss {:.4}", loss.value());

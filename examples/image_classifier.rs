@@ -9,7 +9,7 @@
 use anygrad::prelude::*;
 
 const BATCH: usize = 64;
-const RATE: f64 = 3e-3;
+const RATE: f64 = 5e-3;
 
 /// Two convolutions and two linear layers: 105,866 parameters for 28x28 images of 10 classes.
 #[derive(Module)]

@@ -29,7 +29,10 @@ pub trait Devices: Sized {
     #[must_use]
     fn best() -> Device;
 
-    /// The CPU.
+    /// The CPU, with one thread per core.
+    ///
+    /// # Panics
+    /// If there is no memory at all; `Device::open("cpu")` returns that as an error.
     #[cfg(feature = "cpu")]
     #[must_use]
     fn cpu() -> Device;
@@ -64,12 +67,10 @@ impl Devices for Device {
 
     #[cfg(feature = "cpu")]
     fn cpu() -> Device {
-        static CPU: std::sync::OnceLock<Device> = std::sync::OnceLock::new();
-        CPU.get_or_init(|| match anygrad_cpu::Cpu::new() {
-            Ok(cpu) => Device::new(std::sync::Arc::new(cpu)),
+        match open_cpu() {
+            Ok(device) => device,
             Err(error) => panic!("{error}"),
-        })
-        .clone()
+        }
     }
 
     fn gpu() -> Result<Device> {
@@ -139,9 +140,25 @@ fn unknown(name: &str, reason: &str) -> Error {
     Error::Device { name: name.into(), reason: format!("{reason}; available: {there}") }
 }
 
+/// Devices that were opened, by name.
+static OPEN: Mutex<Vec<(String, Device)>> = Mutex::new(Vec::new());
+
+/// The device opened under this name before, if it still works; else a new one.
+fn once(name: &str, new: impl FnOnce() -> Result<Device>) -> Result<Device> {
+    let mut opened = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    // A device that was lost cannot even hold one number.
+    opened.retain(|(n, device)| n != name || Tensor::try_from_slice(&[0.0f32], &[1], device).is_ok());
+    if let Some((_, device)) = opened.iter().find(|(n, _)| n == name) {
+        return Ok(device.clone());
+    }
+    let device = new()?;
+    opened.push((name.into(), device.clone()));
+    Ok(device)
+}
+
 #[cfg(feature = "cpu")]
 fn open_cpu() -> Result<Device> {
-    Ok(Device::cpu())
+    once("cpu", || Ok(Device::new(std::sync::Arc::new(anygrad_cpu::Cpu::new()?))))
 }
 
 #[cfg(not(feature = "cpu"))]
@@ -151,10 +168,10 @@ fn open_cpu() -> Result<Device> {
 
 #[cfg(feature = "wgpu")]
 fn gpus() -> Vec<DeviceInfo> {
-    let describe = |(number, gpu): (usize, anygrad_wgpu::GpuInfo)| DeviceInfo {
+    let describe = |(number, gpu): (usize, anygrad_wgpu::AdapterInfo)| DeviceInfo {
         name: format!("gpu:{number}"),
         description: format!("{}, {}", gpu.name, gpu.backend),
-        is_software: gpu.is_software,
+        is_software: gpu.kind == anygrad_wgpu::Kind::Software,
     };
     anygrad_wgpu::Gpu::list().into_iter().enumerate().map(describe).collect()
 }
@@ -164,42 +181,25 @@ fn gpus() -> Vec<DeviceInfo> {
     Vec::new()
 }
 
-/// Opened GPUs by number.
-static OPEN: Mutex<Vec<(usize, Device)>> = Mutex::new(Vec::new());
-
+/// Opens a GPU by its number; without one the first, which is the most capable kind.
+#[cfg(feature = "wgpu")]
 fn open_gpu(number: Option<usize>) -> Result<Device> {
-    let gpus = gpus();
-    let first = || gpus.iter().position(|gpu| !gpu.is_software).or(if gpus.is_empty() { None } else { Some(0) });
-    let name = number.map_or("gpu".to_string(), |n| format!("gpu:{n}"));
-    if !cfg!(feature = "wgpu") {
-        return Err(unknown(&name, "anygrad was built without the feature `wgpu`"));
-    }
-    let Some(number) = number.or_else(first).filter(|&n| n < gpus.len()) else {
-        let help = if gpus.is_empty() {
-            "no GPU driver was found; install one (Debian: mesa-vulkan-drivers, libvulkan1, or the vendor's) or use cpu"
+    let count = gpus().len();
+    if number.unwrap_or(0) >= count {
+        let name = number.map_or("gpu".to_string(), |n| format!("gpu:{n}"));
+        let reason = if count == 0 {
+            "no GPU driver was found; install one (Debian: mesa-vulkan-drivers and libvulkan1, or the vendor's) or use cpu"
         } else {
             "there is no GPU of that number"
         };
-        return Err(unknown(&name, help));
-    };
-    let mut opened = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    // A device that was lost cannot even hold one number.
-    opened.retain(|(n, device)| *n != number || Tensor::try_from_slice(&[0.0f32], &[1], device).is_ok());
-    if let Some((_, device)) = opened.iter().find(|(n, _)| *n == number) {
-        return Ok(device.clone());
+        return Err(unknown(&name, reason));
     }
-    let device = new_gpu(number)?;
-    opened.push((number, device.clone()));
-    Ok(device)
-}
-
-#[cfg(feature = "wgpu")]
-fn new_gpu(number: usize) -> Result<Device> {
-    Ok(Device::new(std::sync::Arc::new(anygrad_wgpu::Gpu::open(number)?)))
+    let name = format!("gpu:{}", number.unwrap_or(0));
+    once(&name, || Ok(Device::new(std::sync::Arc::new(anygrad_wgpu::Gpu::open(&name)?))))
 }
 
 #[cfg(not(feature = "wgpu"))]
-fn new_gpu(_number: usize) -> Result<Device> {
+fn open_gpu(_number: Option<usize>) -> Result<Device> {
     Err(unknown("gpu", "anygrad was built without the feature `wgpu`"))
 }
 

@@ -37,3 +37,8 @@ pub mod prelude {
     pub use anygrad_core::program::Program;
     pub use anygrad_core::{DType, Device, Element, Error, Result, Tensor, Var};
 }
+
+/// The README's example is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -28,6 +28,10 @@ pub struct Built {
     pub memory: anygrad::Memory,
     /// Kernels in one step.
     pub kernels: Vec<String>,
+    /// The model's parameters, in the order of the PyTorch model's.
+    pub parameters: Vec<Var>,
+    /// Inputs and targets.
+    pub data: (Tensor, Tensor),
 }
 
 /// All workloads.
@@ -47,21 +51,24 @@ fn built<M: Module + 'static>(
 ) -> Result<Built> {
     let parameters = model.parameters();
     let adam = Adam::new(parameters.clone(), 1e-3);
+    let updated = parameters.clone();
     let program = Program::training(device, move |(x, y): (Tensor, Tensor)| {
         let value = loss(&model, &x, &y);
-        adam.update(&value.gradients(&parameters));
+        adam.update(&value.gradients(&updated));
         value
     });
     let program = std::rc::Rc::new(std::cell::RefCell::new(program));
     let data = (x, y);
     let memory = program.borrow_mut().memory(&data)?;
     let kernels = program.borrow_mut().kernels(&data)?;
-    let (other, same) = (program.clone(), data.clone());
+    let (other, same, again) = (program.clone(), data.clone(), data.clone());
     Ok(Built {
         step: Box::new(move || program.borrow_mut().run(data.clone())),
         explain: Box::new(move || other.borrow_mut().explain(&same)),
         memory,
         kernels,
+        parameters,
+        data: again,
     })
 }
 

@@ -9,6 +9,7 @@
 mod check;
 mod heavy;
 mod index;
+mod layers;
 mod maps;
 mod movement;
 pub mod random;
@@ -23,6 +24,9 @@ use crate::device::Device;
 use crate::dtype::DType;
 use crate::tensor::Tensor;
 
+/// From inputs to results.
+pub type Function = dyn Fn(&[Tensor]) -> Vec<Tensor> + Send + Sync;
+
 /// A function with inputs.
 pub struct Case {
     /// Operation and attributes; no two rows have the same.
@@ -30,7 +34,7 @@ pub struct Case {
     /// What it is called with.
     pub inputs: Vec<Input>,
     /// Results for the inputs.
-    pub f: Box<dyn Fn(&[Tensor]) -> Vec<Tensor> + Send + Sync>,
+    pub f: Box<Function>,
     /// Whether gradients are checked by central differences and on devices: smooth around all inputs.
     pub differentiable: bool,
     /// How far a device may be from the reference.
@@ -58,10 +62,9 @@ impl std::fmt::Debug for Case {
 /// All rows.
 #[must_use]
 pub fn all() -> Vec<Case> {
-    [maps::cases(), movement::cases(), reductions::cases(), index::cases(), heavy::cases(), special::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let families =
+        [maps::cases, movement::cases, reductions::cases, index::cases, heavy::cases, layers::cases, special::cases];
+    families.into_iter().flat_map(|cases| cases()).collect()
 }
 
 impl Case {
@@ -176,7 +179,6 @@ impl Input {
     }
 
     /// The tensor on a device.
-    #[must_use]
     pub fn tensor(&self, device: &Device) -> Tensor {
         Input::stored(&self.values, self.dtype, &self.shape, device)
     }
@@ -209,6 +211,13 @@ mod tests {
     fn every_row_is_scheduled_into_kernels_that_mean_the_same() {
         let device = crate::testing::device();
         check_all(&all(), |case| check(&device, case)).unwrap_or_else(|failures| panic!("{failures}"));
+    }
+
+    #[test]
+    fn random_graphs_are_scheduled_into_kernels_that_mean_the_same() {
+        let device = crate::testing::device();
+        let cases: Vec<Case> = (0..150).map(random::random_graph).collect();
+        check_all(&cases, |case| check(&device, case)).unwrap_or_else(|failures| panic!("{failures}"));
     }
 
     #[test]

@@ -109,7 +109,6 @@ impl Run<'_> {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of one instruction and its point")]
     fn gather(&self, input: usize, view: &View, at: f64, stride: isize, size: usize, outer: &[usize], c: usize) -> f64 {
         let Some(start) = view.index(&self.point(view.shape.len() > outer.len(), outer, c)) else { return 0.0 };
         if at < 0.0 || at >= size as f64 {

@@ -188,6 +188,3 @@ fn reduce(op: Reduction, x: &[f64], shape: &[usize], axes: &[usize], dtype: DTyp
     }
     out
 }
-
-#[cfg(test)]
-mod tests;

@@ -46,8 +46,8 @@ pub(crate) fn schedule(
         let groups = group::form(graph, &stored, limits, fuse);
         let kernels: Result<Vec<emit::Emitted>, emit::NeedsBuffer> =
             groups.list.iter().map(|group| emit::kernel(graph, &groups, group, limits)).collect();
-        match kernels {
-            Ok(kernels) => return memory::plan(graph, places, &groups, kernels, limits),
+        match kernels.and_then(|kernels| memory::plan(graph, places, &groups, kernels, limits)) {
+            Ok(schedule) => return schedule,
             // Index arithmetic or the number of bindings cannot express it: give that value a buffer and plan again.
             Err(emit::NeedsBuffer(node)) => {
                 assert!(

@@ -273,15 +273,15 @@ impl View {
         let full = self.mask_or_full();
         let (mut shape, mut strides, mut mask) =
             (Vec::<usize>::new(), Vec::<isize>::new(), Vec::<(usize, usize)>::new());
-        for axis in 0..self.shape.len() {
+        for (axis, &range_here) in full.iter().enumerate() {
             let size = self.shape[axis];
-            if size == 1 && full[axis] == (0, 1) {
+            if size == 1 && range_here == (0, 1) {
                 continue;
             }
             if let (Some(last), Some(stride), Some(&range)) = (shape.last_mut(), strides.last_mut(), mask.last())
                 && *stride == self.strides[axis] * size as isize
                 && range == (0, *last)
-                && full[axis] == (0, size)
+                && range_here == (0, size)
             {
                 *last *= size;
                 *stride = self.strides[axis];
@@ -292,7 +292,7 @@ impl View {
             }
             shape.push(size);
             strides.push(self.strides[axis]);
-            mask.push(full[axis]);
+            mask.push(range_here);
         }
         View { shape, strides, offset: self.offset, mask: None }.with_mask(mask)
     }

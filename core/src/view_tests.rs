@@ -39,7 +39,7 @@ fn movement(view: &View, kind: u8, a: usize, b: usize) -> Option<View> {
         4 if rank < 5 && view.shape[axis] > 0 => view.windows(axis, 1 + b % view.shape[axis], 1 + a % 2, 1),
         _ => {
             let n = view.len();
-            let first = (1..=n.max(1)).filter(|d| n % d == 0).nth(b % 3).unwrap_or(1);
+            let first = (1..=n.max(1)).filter(|&d| n.is_multiple_of(d)).nth(b % 3).unwrap_or(1);
             Some(View::contiguous(&[first, n / first]))
         }
     }

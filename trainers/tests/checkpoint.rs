@@ -1,13 +1,12 @@
 //! Weights: saved and loaded bit for bit, read from PyTorch, replaced as a whole.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anygrad_core::{DType, Device, Tensor, Var};
 use anygrad_trainers::checkpoint;
 
 fn device() -> Device {
-    Device::new(Arc::new(anygrad_cpu::Cpu::new()))
+    anygrad_core::testing::device()
 }
 
 /// A directory of this test's own, removed at its end.

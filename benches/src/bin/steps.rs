@@ -1,13 +1,14 @@
 //! Steps per second of the workloads on one device:
 //! `cargo run --release -p anygrad-benches --bin steps -- [--device cpu] [--explain] [w1 w2 ..]`.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anygrad::prelude::*;
+use anygrad_benches::measure::{Running, Spread};
 use anygrad_benches::workloads::WORKLOADS;
 
-/// One block of steps is timed for at least this long, the loss read once at its end.
-const BLOCK: Duration = Duration::from_millis(500);
+/// Seconds of a block.
+const BLOCK: f64 = 0.5;
 const BLOCKS: usize = 7;
 
 fn main() -> Result<()> {
@@ -31,29 +32,16 @@ fn main() -> Result<()> {
         if explain {
             println!("{}", (built.explain)()?);
         }
-        let mut rates = Vec::new();
-        for _ in 0..BLOCKS {
-            let (start, mut steps) = (Instant::now(), 0);
-            while start.elapsed() < BLOCK {
-                let mut loss = (built.step)()?;
-                for _ in 0..steps {
-                    loss = (built.step)()?;
-                }
-                loss.item()?;
-                steps = 2 * steps + 1;
-            }
-            rates.push(f64::from(steps) / start.elapsed().as_secs_f64());
-        }
-        rates.sort_by(f64::total_cmp);
+        let memory = built.memory;
+        let kernels = built.kernels.len();
+        let mut running = Running::warm(built, BLOCK)?;
+        let rates = (0..BLOCKS).map(|_| running.block(BLOCK)).collect::<Result<Vec<_>>>()?;
+        let Some(spread) = Spread::of(&rates) else { continue };
         println!(
-            "{}: {:.1} steps/s (from {:.1} to {:.1}), first step after {:.0} ms, {} kernels, {:.1} MB",
+            "{}: {spread} steps/s, first step after {:.0} ms, {kernels} kernels, {:.1} MB",
             workload.name,
-            rates[BLOCKS / 2],
-            rates[0],
-            rates[BLOCKS - 1],
             first.as_secs_f64() * 1e3,
-            built.kernels.len(),
-            built.memory.peak() as f64 / 1e6
+            memory.peak() as f64 / 1e6
         );
     }
     Ok(())

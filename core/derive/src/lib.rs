@@ -15,6 +15,15 @@ use proc_macro::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenSt
 /// - `#[module(buffer)]`: variables below it are saved but not trained (running statistics).
 /// - `#[module(skip)]`: not visited; its type need not be a module.
 /// - `#[module(flatten)]`: visited without adding its name to the path.
+///
+/// Enums and unions are refused:
+///
+/// ```compile_fail
+/// #[derive(anygrad_derive::Module)]
+/// enum Choice {
+///     A,
+/// }
+/// ```
 #[proc_macro_derive(Module, attributes(module))]
 pub fn derive_module(input: TokenStream) -> TokenStream {
     match parse(input) {

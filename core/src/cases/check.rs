@@ -8,7 +8,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Case, Input, Tolerance};
 use crate::device::Device;
-use crate::dtype::DType;
 use crate::graph::linearize;
 use crate::kernel::Reduction;
 use crate::program::compute;
@@ -26,16 +25,20 @@ type Outcome = Result<(), String>;
 pub fn check_all(cases: &[Case], check: impl Fn(&Case) -> Outcome) -> Outcome {
     let mut failures = Vec::new();
     for case in cases {
-        let outcome = catch_unwind(AssertUnwindSafe(|| check(case))).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            Err(text.or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string())).unwrap_or("panic".into()))
-        });
-        if let Err(message) = outcome {
+        if let Err(message) = caught(|| check(case)) {
             failures.push(format!("{case:?}: {message}"));
         }
     }
     let summary = format!("{} of {} rows fail:\n{}", failures.len(), cases.len(), failures.join("\n"));
     if failures.is_empty() { Ok(()) } else { Err(summary) }
+}
+
+/// A panic as an error.
+fn caught(check: impl FnOnce() -> Outcome) -> Outcome {
+    catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(text.or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string())).unwrap_or("panic".into()))
+    })
 }
 
 /// The graph's invariants, and the gradient against central differences of the reference.
@@ -141,7 +144,9 @@ fn placed(input: &Input, place: Place, device: &Device) -> Option<(Tensor, Tenso
     let store = |values: &[f64], shape: &[usize]| Input::stored(values, input.dtype, shape, device);
     let whole = || store(&input.values, shape);
     // Lets the reference lay the numbers out: the inverse movement of a plain tensor.
-    let laid = |moved: Tensor| -> Option<Tensor> { Some(store(&values(&[moved.clone()]).ok()?[0], moved.shape())) };
+    let laid = |moved: Tensor| -> Option<Tensor> {
+        Some(store(&values(std::slice::from_ref(&moved)).ok()?[0], moved.shape()))
+    };
     let reversed: Vec<usize> = (0..rank).rev().collect();
     let all: Vec<isize> = (0..rank as isize).collect();
     match place {
@@ -198,7 +203,8 @@ pub fn check(device: &Device, case: &Case) -> Outcome {
             return Err("an input cannot be laid out".into());
         };
         let (leaves, inputs): (Vec<Tensor>, Vec<Tensor>) = pairs.into_iter().unzip();
-        compare(case, &leaves, &inputs, place == Plain).map_err(|message| format!("inputs {place:?}: {message}"))?;
+        caught(|| compare(case, &leaves, &inputs, place == Plain))
+            .map_err(|message| format!("inputs {place:?}: {message}"))?;
     }
     Ok(())
 }

@@ -109,12 +109,12 @@ pub(super) fn cases() -> Vec<Case> {
         ("maximum", |x, y| x.maximum(y), -3.0, 3.0),
         ("minimum", |x, y| x.minimum(y), -3.0, 3.0),
         ("atan2", |x, y| x.atan2(y), 0.4, 3.0),
-        ("atan2 below", |x, y| (-x).atan2(&-y), 0.4, 3.0),
+        ("atan2 below", |x, y| (-x).atan2(-y), 0.4, 3.0),
         ("hypot", |x, y| x.hypot(y), 0.4, 3.0),
         ("rem_euclid", |x, y| x.rem_euclid(y), 0.4, 3.0),
         ("copysign", |x, y| x.copysign(y.detach()) * y, 0.4, 3.0),
         ("mul_add", |x, y| x.mul_add(y, 2.0), -3.0, 3.0),
-        ("select", |x, y| x.detach().lt(&y.detach()).select(x, y), -3.0, 3.0),
+        ("select", |x, y| x.detach().lt(y.detach()).select(x, y), -3.0, 3.0),
         ("number on the left", |x, y| 2.0 - x * 3.0 + 1.0 / (y * y + 1.0), -3.0, 3.0),
     ];
     let shapes: [(&[usize], &[usize]); 7] = [

@@ -4,6 +4,7 @@ use super::{Case, Input};
 use crate::tensor::Tensor;
 
 type Along = fn(&Tensor, &[isize]) -> Tensor;
+type Chain = fn(&[Tensor]) -> Tensor;
 
 pub(super) fn cases() -> Vec<Case> {
     let mut all = Vec::new();
@@ -74,7 +75,7 @@ pub(super) fn cases() -> Vec<Case> {
         all.push(Case::new(named("argmax"), x(), move |x| x[0].argmax(axis)).exact().values_only());
         all.push(Case::new(named("argmin"), x(), move |x| x[0].argmin(axis)).exact().values_only());
     }
-    let chains: [(&str, fn(&[Tensor]) -> Tensor); 3] = [
+    let chains: [(&str, Chain); 3] = [
         ("layer norm by hand", |x| {
             let x = &x[0];
             (x - x.mean_keep(-1)) / (x.var_keep(-1, 0) + 1e-5).sqrt()

@@ -38,7 +38,7 @@ pub(super) fn cases() -> Vec<Case> {
         ("leaky_relu", |x| x.leaky_relu(0.1)),
         ("clamp", |x| x.clamp(-2.0, 3.0)),
         ("square", Tensor::square),
-        ("maximum", |x| x.maximum(&x.flip(&[0]))),
+        ("maximum", |x| x.maximum(x.flip(&[0]))),
         ("max", |x| x.max(0)),
         ("sum", |x| x.sum(0)),
         ("cumsum", |x| x.cumsum(0)),

@@ -43,7 +43,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, masks: &Masks, dropout: &Dr
         fail("attention", format!("q {:?}, k {:?}, v {:?}: four axes are needed", shapes.0, shapes.1, shapes.2));
     }
     let (queries, keys) = (q.shape()[2], k.shape()[2]);
-    let scores = (q * (1.0 / (q.shape()[3] as f64).sqrt())).product(&k.permute_to(&[0, 1, 3, 2]));
+    let scores = q.product(&k.permute_to(&[0, 1, 3, 2])) * (1.0 / (q.shape()[3] as f64).sqrt());
     let (hidden, added) = hidden(masks, q.shape()[0], queries, keys, q.device());
     let scores = match added {
         Some(added) => &scores + &added,
@@ -73,7 +73,7 @@ fn hidden(
     let mut added = None;
     if masks.causal {
         let number = |size: usize, shape: &[usize]| Tensor::iota(&[size], device).reshape_to(shape);
-        hidden.push(number(keys, &[1, 1, 1, keys]).gt(&number(queries, &[1, 1, queries, 1])));
+        hidden.push(number(keys, &[1, 1, 1, keys]).gt(number(queries, &[1, 1, queries, 1])));
     }
     match &masks.mask {
         Some(mask) if mask.dtype() == DType::Bool => hidden.push(mask.clone()),

@@ -60,7 +60,7 @@ impl Dropout {
             shape[2..].fill(1);
         }
         // A random word is below p * 2^32 with probability p.
-        let threshold = (self.p * 4_294_967_296.0).min(4_294_967_295.0);
+        let threshold = (self.p * 4_294_967_296.0).round().min(4_294_967_295.0);
         let dropped = Tensor::random_bits(&shape, x.device()).lt(threshold);
         let scaled = x * (1.0 / (1.0 - self.p));
         dropped.choose(&x.full_like(0.0), &scaled)

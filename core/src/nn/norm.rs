@@ -164,7 +164,7 @@ impl GroupNorm {
             fail("GroupNorm", format!("x is {:?}, but must be [batch, {channels}, ..]", x.shape()));
         }
         let batch = x.shape()[0];
-        let inside = if batch == 0 { 0 } else { x.len() / batch / self.groups };
+        let inside = x.len().checked_div(batch * self.groups).unwrap_or(0);
         let (centered, variance) = moments(&x.reshape_to(&[batch, self.groups, inside]), &[2]);
         let y = (&centered * &(&variance + self.eps).rsqrt()).reshape_to(x.shape());
         scale_and_shift(

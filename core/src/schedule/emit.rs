@@ -110,7 +110,8 @@ fn over_space(graph: &Graph, groups: &Groups, group: &Group, limits: &Limits) ->
         let layout = group.layout(level);
         let value = emitter.stored_value(node, &layout, level)?;
         let slice = Slice { dtype: graph.nodes[node].dtype, len: graph.nodes[node].len() };
-        outputs.push(Output { value, slice, view: layout.views()[0].clone(), aliases: None });
+        let view = group.reordered.get(&node).map_or_else(|| layout.views()[0].clone(), |r| r.1.clone());
+        outputs.push(Output { value, slice, view, aliases: None });
         targets.push(node);
     }
     let slice = |&(node, offset): &(usize, usize)| {
@@ -199,6 +200,7 @@ impl<'a> Emitter<'a> {
         }
         let layout = key.1.clone();
         let reg = match self.in_group(node) {
+            Some(_) if self.group.reordered.contains_key(&node) => return Err(NeedsBuffer(node)),
             Some(stored) => {
                 let fits = stored == level && same_map(&layout, &self.group.layout(level));
                 let spread = stored == Level::Outer
@@ -224,6 +226,9 @@ impl<'a> Emitter<'a> {
 
     /// The register of a value that is written on this level, also if it does not change along the reduced axes.
     fn stored_value(&mut self, node: usize, layout: &Layout, level: Level) -> Result<Reg, NeedsBuffer> {
+        if let Some(&(same, _)) = self.group.reordered.get(&node) {
+            return self.value(same, layout.clone(), level);
+        }
         let value = self.value(node, layout.clone(), level)?;
         if level == Level::Outer || self.is_full[value] {
             return Ok(value);

@@ -47,6 +47,8 @@ pub(crate) struct Group {
     pub(crate) core: Option<usize>,
     /// What is computed and may be stored.
     pub(crate) stores: Vec<(usize, Level)>,
+    /// Stores that are another store in another order of axes: which one, and where each point of `outer` goes.
+    pub(crate) reordered: HashMap<usize, (usize, View)>,
     /// Groups whose values this one reads.
     needs: BTreeSet<usize>,
     /// External inputs that this one reads.
@@ -79,6 +81,7 @@ impl Group {
             source,
             core,
             stores: vec![(node, level)],
+            reordered: HashMap::new(),
             needs: BTreeSet::new(),
             inputs: BTreeSet::new(),
         }
@@ -176,8 +179,8 @@ pub(crate) fn form(graph: &Graph, stored: &[bool], limits: &Limits, fuse: bool) 
     let mut groups = Groups { list: Vec::new(), of: HashMap::new(), stored: stored.to_vec() };
     // Last groups that read a buffer: candidates to join side by side.
     let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();
-    for node in 0..graph.nodes.len() {
-        if !stored[node] || matches!(graph.nodes[node].op, Op::Input(_) | Op::Concat) {
+    for (node, &is_stored) in stored.iter().enumerate() {
+        if !is_stored || matches!(graph.nodes[node].op, Op::Input(_) | Op::Concat) {
             continue;
         }
         let alone = Group::alone(graph, node);
@@ -320,6 +323,13 @@ fn merge(graph: &Graph, group: &Group, node: usize, alone: &Group) -> Option<Gro
     }
     let shape = &graph.nodes[node].shape;
     let len: usize = shape.iter().product();
+    if group.core.is_some()
+        && let Some(reordered) = reordered(graph, group, node)
+    {
+        merged.reordered.insert(node, reordered);
+        merged.stores.push((node, Level::Outer));
+        return Some(merged);
+    }
     if len == group.outer_len() {
         if group.core.is_none() && (group.inner.is_empty() || group.is_rows()) {
             merged.outer = refine(&group.outer, shape)?;
@@ -337,6 +347,45 @@ fn merge(graph: &Graph, group: &Group, node: usize, alone: &Group) -> Option<Gro
         return Some(merged);
     }
     None
+}
+
+/// The store of `group` that `node` is with its axes in another order, and the view that writes it so: attention's heads
+/// go back to their places while the product's result is in registers.
+fn reordered(graph: &Graph, group: &Group, node: usize) -> Option<(usize, View)> {
+    let mut at = node;
+    let input = |at: usize| graph.nodes[at].inputs.first().copied();
+    while graph.nodes[at].op == Op::Reshape {
+        at = input(at)?;
+    }
+    let shape = graph.nodes[at].shape.clone();
+    let mut layout = Layout::contiguous(&shape);
+    let found = loop {
+        layout = match &graph.nodes[at].op {
+            _ if group.stores.iter().any(|s| s.0 == at) => break at,
+            Op::Reshape => layout,
+            Op::Permute(axes) => {
+                let x = View::contiguous(&graph.nodes[input(at)?].shape);
+                layout.then(&Layout::of(x.permute(axes)))
+            }
+            _ => return None,
+        };
+        at = input(at)?;
+    };
+    let view = layout.single()?;
+    if group.reordered.contains_key(&found) || view.is_contiguous() || view.is_empty() {
+        return None;
+    }
+    // The view says where each of the node's elements lies in the store; its axes sorted by stride say the reverse.
+    let target = contiguous_strides(&shape);
+    let mut axes: Vec<usize> = (0..shape.len()).collect();
+    axes.sort_by_key(|&a| std::cmp::Reverse(view.strides[a]));
+    let back = View {
+        shape: axes.iter().map(|&a| shape[a]).collect(),
+        strides: axes.iter().map(|&a| target[a]).collect(),
+        offset: 0,
+        mask: None,
+    };
+    Some((found, View::contiguous(&group.outer).then(&back)?))
 }
 
 fn enough_rows(group: &Group) -> bool {

@@ -14,6 +14,7 @@ use crate::kernel::{Core, Inst, Kernel, Operand};
 use crate::schedule::Schedule;
 use crate::schedule::collapse;
 use crate::schedule::emit::Emitted;
+use crate::schedule::emit::NeedsBuffer;
 use crate::schedule::group::Groups;
 use crate::schedule::place::{Home, Placement, place};
 use crate::view::{Layout, View};
@@ -25,15 +26,15 @@ pub(crate) fn plan(
     groups: &Groups,
     kernels: Vec<Emitted>,
     limits: &Limits,
-) -> Schedule {
-    let placement = place(graph, groups, kernels, limits);
+) -> Result<Schedule, NeedsBuffer> {
+    let placement = place(graph, groups, kernels, limits)?;
     let order = order(&placement);
     let (slab_of, slabs) = slabs(graph, &placement, &order);
     let steps = order.iter().map(|&k| step(graph, places, &placement, k, &slab_of, limits)).collect();
     let output_bytes = graph.outputs.iter().map(|&node| bytes(graph, node)).collect();
     let externals = graph.externals + graph.outputs.len();
     let written = graph.updates.iter().map(|u| u.0).collect();
-    Schedule { plan: Plan { steps, externals, slabs }, output_bytes, written }
+    Ok(Schedule { plan: Plan { steps, externals, slabs }, output_bytes, written })
 }
 
 /// Bytes of a node's buffer.

@@ -7,7 +7,7 @@ use crate::backend::Limits;
 use crate::graph::Graph;
 use crate::kernel::{Core, Inst, Kernel, Output, Slice};
 use crate::op::Op;
-use crate::schedule::emit::{self, Emitted};
+use crate::schedule::emit::{self, Emitted, NeedsBuffer};
 use crate::schedule::group::{Group, Groups};
 use crate::schedule::memory::bytes;
 use crate::view::{Layout, View};
@@ -85,7 +85,12 @@ impl Placement {
 }
 
 /// Removes what nobody reads, then gives every stored value its place.
-pub(crate) fn place(graph: &Graph, groups: &Groups, kernels: Vec<Emitted>, limits: &Limits) -> Placement {
+pub(crate) fn place(
+    graph: &Graph,
+    groups: &Groups,
+    kernels: Vec<Emitted>,
+    limits: &Limits,
+) -> Result<Placement, NeedsBuffer> {
     let kernels = sweep(graph, groups, kernels);
     let count = kernels.len();
     let mut placement = Placement {
@@ -108,7 +113,7 @@ pub(crate) fn place(graph: &Graph, groups: &Groups, kernels: Vec<Emitted>, limit
             placement.block_of.insert(number, block);
         }
     }
-    let writers = concatenations(graph, groups, &mut placement, &producer, limits);
+    let writers = concatenations(graph, groups, &mut placement, &producer, limits)?;
     for kernel in 0..placement.kernels.len() {
         let sources: Vec<usize> = placement.kernels[kernel].sources.iter().map(|s| s.0).collect();
         for node in sources {
@@ -144,7 +149,7 @@ pub(crate) fn place(graph: &Graph, groups: &Groups, kernels: Vec<Emitted>, limit
         }
     }
     copied_updates(graph, &mut placement, &written_by);
-    placement
+    Ok(placement)
 }
 
 /// Drops outputs that no kernel and no result reads, instructions and inputs that are then unused, and empty kernels.
@@ -236,7 +241,7 @@ fn concatenations(
     placement: &mut Placement,
     producer: &HashMap<usize, usize>,
     limits: &Limits,
-) -> HashMap<usize, Vec<usize>> {
+) -> Result<HashMap<usize, Vec<usize>>, NeedsBuffer> {
     let mut writers: HashMap<usize, Vec<usize>> = HashMap::new();
     let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();
     for (k, kernel) in placement.kernels.iter().enumerate() {
@@ -277,7 +282,7 @@ fn concatenations(
                 here.push(source);
                 writers.entry(concat).or_default().extend(own.into_iter().chain(nested.into_iter().flatten()));
             } else if len > 0 {
-                let copied = part_copy(graph, groups, part, limits);
+                let copied = part_copy(graph, groups, part, limits)?;
                 let k = placement.kernels.len();
                 placement.kernels.push(copied);
                 placement.before.push(BTreeSet::new());
@@ -290,18 +295,15 @@ fn concatenations(
             offset += len;
         }
     }
-    writers
+    Ok(writers)
 }
 
 /// A kernel that copies (or computes) one part.
-fn part_copy(graph: &Graph, groups: &Groups, part: usize, limits: &Limits) -> Emitted {
-    if !groups.stored[part] {
-        let group = Group::alone(graph, part);
-        if let Ok(emitted) = emit::kernel(graph, groups, &group, limits) {
-            return emitted;
-        }
+fn part_copy(graph: &Graph, groups: &Groups, part: usize, limits: &Limits) -> Result<Emitted, NeedsBuffer> {
+    if groups.stored[part] {
+        return Ok(load_store(graph, part));
     }
-    load_store(graph, part)
+    emit::kernel(graph, groups, &Group::alone(graph, part), limits)
 }
 
 /// A kernel that reads a stored node and writes it.

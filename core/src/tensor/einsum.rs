@@ -85,17 +85,22 @@ impl Tensor {
                 (0..hidden).rev().map(hidden_name).chain(letters).collect()
             }
         };
-        for i in 0..named.len() {
-            let size = |name: &char| sizes.iter().find(|(n, _)| n == name).map_or(1, |(_, s)| *s);
-            let later: Vec<char> = named[i + 1..].iter().flat_map(|n| n.names.clone()).chain(result.clone()).collect();
-            let others: Vec<char> =
-                named.iter().take(i).next_back().into_iter().flat_map(|n| n.names.clone()).collect();
-            let wide: Vec<usize> = named[i].names.iter().map(size).collect();
-            let own = Named { tensor: named[i].tensor.broadcast_to(&wide), names: named[i].names.clone() };
-            let own = own.diagonals().sum_except(|c| later.contains(&c) || others.contains(&c));
-            named[i] = if i == 0 { own } else { named[i - 1].times(&own, &later) };
+        let size = |name: &char| sizes.iter().find(|(n, _)| n == name).map_or(1, |(_, s)| *s);
+        let mut product: Option<Named> = None;
+        for (i, Named { tensor, names }) in named.iter().enumerate() {
+            // Names that are still needed after this operand; others are summed as early as possible.
+            let later: Vec<char> = named[i + 1..].iter().flat_map(|n| &n.names).chain(&result).copied().collect();
+            let wide: Vec<usize> = names.iter().map(size).collect();
+            let own = Named { tensor: tensor.broadcast_to(&wide), names: names.clone() }.diagonals();
+            product = Some(match product {
+                None => own.sum_except(|c| later.contains(&c)),
+                Some(before) => {
+                    let own = own.sum_except(|c| later.contains(&c) || before.names.contains(&c));
+                    before.times(&own, &later)
+                }
+            });
         }
-        let Some(last) = named.pop() else { fail("einsum", "no operands were given") };
+        let Some(last) = product else { fail("einsum", "no operands were given") };
         last.sum_except(|c| result.contains(&c)).in_order(&result).tensor
     }
 }

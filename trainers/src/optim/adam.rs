@@ -1,6 +1,6 @@
 //! Adam, and AdamW, whose weight decay does not pass through the moments.
 
-use anygrad_core::{DType, Result, Tensor, Var};
+use anygrad_core::{Result, Tensor, Var};
 
 use super::Optimizer;
 use super::flat::{Flat, below_one, not_negative};
@@ -15,12 +15,13 @@ pub struct Adam {
     config: AdamConfig,
     mean: Var,
     square: Var,
-    /// `[t, c1, c2]`: steps so far and both corrections. `c = 1 - b^t` follows from `c' = b c + (1 - b)`, which loses no
-    /// digits, unlike `1 - b^t` in f32 (1 - 0.999 would be wrong in the fifth).
-    clock: Var,
-    /// `clock' = clock * clock_scale + clock_step`.
-    clock_scale: Tensor,
-    clock_step: Tensor,
+    /// `[lr, t, c1, c2]`: learning rate, steps so far, both corrections; one buffer, so that the update binds eight in all,
+    /// which every driver has. `c = 1 - b^t` follows from `c' = b c + (1 - b)`, which loses no digits, unlike `1 - b^t` in
+    /// f32 (1 - 0.999 would be wrong in the fifth).
+    scalars: Var,
+    /// `scalars' = scalars * scale + shift`.
+    scale: Tensor,
+    shift: Tensor,
     /// Weight decay of each element, if not all have the same.
     decay: Option<Tensor>,
 }
@@ -100,7 +101,9 @@ impl Adam {
         }
         let flat = Flat::new("adam", parameters, config.lr, config.clip_norm)?;
         let device = flat.all.device();
-        let three = |values: [f64; 3]| Tensor::try_from_slice(&values.map(|x| x as f32), &[3], &device);
+        let four = |values: [f64; 4]| Tensor::try_from_slice(&values.map(|x| x as f32), &[4], &device);
+        let clock = Var::try_new("adam.clock", &Tensor::zeros(&[3], &device))?;
+        let scalars = Var::gather("adam.scalars", &[flat.rate.clone(), clock])?;
         let decay = match config.decay {
             Decay::Matrices(w) => Some(flat.spread(|var| if var.shape().len() > 1 { w as f32 } else { 0.0 })?),
             _ => None,
@@ -108,9 +111,9 @@ impl Adam {
         Ok(Adam {
             mean: flat.zeros("adam.mean")?,
             square: flat.zeros("adam.square")?,
-            clock: Var::try_new("adam.clock", &Tensor::full(&[3], 0.0, DType::F32, &device))?,
-            clock_scale: three([1.0, b1, b2])?,
-            clock_step: three([1.0, 1.0 - b1, 1.0 - b2])?,
+            scalars,
+            scale: four([1.0, 1.0, b1, b2])?,
+            shift: four([0.0, 1.0, 1.0 - b1, 1.0 - b2])?,
             flat,
             config,
             decay,
@@ -122,10 +125,13 @@ impl Optimizer for Adam {
     #[track_caller]
     fn update(&self, gradients: &[Tensor]) {
         let AdamConfig { betas: (b1, b2), eps, .. } = self.config;
-        let clock = self.clock.get() * &self.clock_scale + &self.clock_step;
-        self.clock.assign(&clock);
-        let (c1, c2) = (clock.narrow(0, 1, 1), clock.narrow(0, 2, 1));
-        let (mut g, mut p, rate) = (self.flat.gradient(gradients), self.flat.all.get(), self.flat.rate.get());
+        let scalars = self.scalars.get();
+        self.scalars.assign(&(&scalars * &self.scale + &self.shift));
+        let rate = scalars.narrow(0, 0, 1);
+        // The same as in `scalars'`, from constants: three cheap operations each, done again for every element.
+        let c1 = scalars.narrow(0, 2, 1) * b1 + (1.0 - b1);
+        let c2 = scalars.narrow(0, 3, 1) * b2 + (1.0 - b2);
+        let (mut g, mut p) = (self.flat.gradient(gradients), self.flat.all.get());
         match (self.config.decay, &self.decay) {
             (Decay::None, _) => {}
             (Decay::Gradient(w), _) => g = g + &p * w,
@@ -137,8 +143,8 @@ impl Optimizer for Adam {
         let square = self.square.get() * b2 + &g * &g * (1.0 - b2);
         self.mean.assign(&mean);
         self.square.assign(&square);
-        let root = square.sqrt() / c2.sqrt() + eps;
-        self.flat.all.assign(&(p - mean / root * (rate / c1)));
+        let root = (square / c2).sqrt() + eps;
+        self.flat.all.assign(&(p - mean * rate / (root * c1)));
     }
 
     fn learning_rate(&self) -> &Var {
@@ -146,6 +152,6 @@ impl Optimizer for Adam {
     }
 
     fn state(&self) -> Vec<Var> {
-        [&self.mean, &self.square, &self.clock, &self.flat.rate].map(Var::clone).to_vec()
+        [&self.mean, &self.square, &self.scalars].map(Var::clone).to_vec()
     }
 }

@@ -76,7 +76,11 @@ impl Flat {
     pub(super) fn gradient(&self, gradients: &[Tensor]) -> Tensor {
         let count = self.parameters.len();
         assert!(gradients.len() == count, "update: {} gradients for {count} parameters", gradients.len());
-        let parts: Vec<Tensor> = self.order.iter().map(|&i| flattened(&self.parameters[i], &gradients[i])).collect();
+        let mut parts = Vec::with_capacity(count);
+        // A loop: inside of a closure the caller's line would be lost.
+        for &i in &self.order {
+            parts.push(flattened(&self.parameters[i], &gradients[i]));
+        }
         let g = Tensor::cat(&parts, 0);
         match self.clip {
             None => g,

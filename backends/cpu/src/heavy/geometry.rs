@@ -112,12 +112,61 @@ impl Geometry {
         }
     }
 
+    /// Whether lines of x and y are equally long and one step apart, so that a tap's row of columns is a shifted copy of
+    /// the plane but for its edges.
+    fn is_shift(&self) -> bool {
+        let flat = self.input[0] == 1 && self.output[0] == 1 && self.taps[0] == 1 && self.padding[0] == 0;
+        flat && self.stride == [1; 3] && self.output[2] == self.input[2]
+    }
+
+    /// For [`Geometry::is_shift`]: calls `each(row, lines, at, edges)` for all tap rows: lines `lines.0..lines.1` read the
+    /// image, the first inside place at element `at`; places before `edges.0` and from `edges.1` on are padding.
+    #[inline(always)]
+    fn shifts(&self, from: usize, to: usize, mut each: impl FnMut(usize, (usize, usize), usize, (usize, usize))) {
+        let [_, in_h, width] = self.input;
+        let mut row = 0;
+        for channel in 0..self.c_in {
+            for tap_h in 0..self.taps[1] {
+                let down = tap_h * self.dilation[1];
+                let low = self.padding[1].saturating_sub(down).clamp(from, to);
+                let high = (in_h + self.padding[1]).saturating_sub(down).clamp(low, to);
+                for tap_w in 0..self.taps[2] {
+                    let shift = tap_w * self.dilation[2];
+                    let first = self.padding[2].saturating_sub(shift).min(width);
+                    let end = (width + self.padding[2]).saturating_sub(shift).clamp(first, width);
+                    let lines = if first == end { (low, low) } else { (low, high) };
+                    let at = (channel * in_h + (low + down).saturating_sub(self.padding[1])) * width;
+                    each(row, lines, at + (first + shift).saturating_sub(self.padding[2]), (first, end));
+                    row += 1;
+                }
+            }
+        }
+    }
+
     /// Writes the columns of lines `from..to` of one group's image into `panel`, rows `pitch` apart.
     ///
     /// # Safety
     /// `image` must hold the group's channels of one image, `panel` `depth` rows of that pitch, this thread's alone.
     pub(super) unsafe fn spread<T: Real>(&self, image: *const T, from: usize, to: usize, panel: *mut T, pitch: usize) {
         let (width, stride) = (self.output[2], self.stride[2]);
+        if self.is_shift() {
+            self.shifts(from, to, |row, (low, high), at, (first, end)| {
+                // SAFETY: the panel's row; the elements from the first to the last inside place lie in one plane.
+                let (out, values) = unsafe {
+                    let out = std::slice::from_raw_parts_mut(panel.add(row * pitch), (to - from) * width);
+                    let count = if high > low { (high - low) * width - first - (width - end) } else { 0 };
+                    (out, std::slice::from_raw_parts(image.wrapping_add(at), count))
+                };
+                let start = (low - from) * width;
+                out[..start].fill(T::default());
+                out[(high - from) * width..].fill(T::default());
+                if high > low {
+                    out[start + first..][..values.len()].copy_from_slice(values);
+                    edges(&mut out[start..(high - from) * width], width, first, end);
+                }
+            });
+            return;
+        }
         self.stretches(from, to, |row, line, at, first, count| {
             // SAFETY: the line's stretch of the panel's row, and elements of the image that `stretches` found inside.
             unsafe {
@@ -140,8 +189,26 @@ impl Geometry {
     ///
     /// # Safety
     /// As for [`Geometry::spread`], with the image being this thread's alone.
-    pub(super) unsafe fn gather<T: Real>(&self, panel: *const T, pitch: usize, from: usize, to: usize, image: *mut T) {
+    pub(super) unsafe fn gather<T: Real>(&self, panel: *mut T, pitch: usize, from: usize, to: usize, image: *mut T) {
         let (width, stride) = (self.output[2], self.stride[2]);
+        if self.is_shift() {
+            self.shifts(from, to, |row, (low, high), at, (first, end)| {
+                if high == low {
+                    return;
+                }
+                // SAFETY: as in `spread`; panel and image are different memory.
+                let (columns, sums) = unsafe {
+                    let start = panel.add(row * pitch + (low - from) * width);
+                    let count = (high - low) * width - first - (width - end);
+                    let columns = std::slice::from_raw_parts_mut(start, (high - low) * width);
+                    (columns, std::slice::from_raw_parts_mut(image.wrapping_add(at), count))
+                };
+                // What falls on padding is dropped; a zero then lands on the neighbouring line's end.
+                edges(columns, width, first, end);
+                sums.iter_mut().zip(&columns[first..]).for_each(|(sum, &x)| *sum = *sum + x);
+            });
+            return;
+        }
         self.stretches(from, to, |row, line, at, first, count| {
             // SAFETY: as in `spread`; panel and image are different memory.
             unsafe {
@@ -158,5 +225,17 @@ impl Geometry {
                 }
             }
         });
+    }
+}
+
+/// Clears what is before place `first` and from place `end` on in every line.
+#[inline(always)]
+fn edges<T: Real>(lines: &mut [T], width: usize, first: usize, end: usize) {
+    if first == 0 && end == width {
+        return;
+    }
+    for line in lines.chunks_exact_mut(width) {
+        line[..first].fill(T::default());
+        line[end..].fill(T::default());
     }
 }

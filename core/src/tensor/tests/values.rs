@@ -4,6 +4,7 @@ use std::f64::consts::PI;
 
 use crate::dtype::DType;
 use crate::tensor::Tensor;
+use crate::tensor::conv::{ConvOptions, TransposeOptions};
 use crate::tensor::pool::PoolOptions;
 use crate::tensor::tests::{assert_close, device, indices, numbers, values};
 
@@ -218,6 +219,23 @@ fn products_equal_loops() {
 }
 
 #[test]
+fn convolutions_and_their_transposes() {
+    let (x, w) = (numbers(&[1.0, 2.0, 3.0, 4.0], &[1, 1, 4]), numbers(&[1.0, 10.0], &[1, 1, 2]));
+    let uneven = ConvOptions { stride: [2], padding: [(1, 0)], ..Default::default() };
+    assert_close(&values(&x.conv1d(&w, &uneven)), &[10.0, 32.0]);
+    let far = ConvOptions { dilation: [3], ..Default::default() };
+    assert_close(&values(&x.conv1d(&w, &far)), &[41.0]);
+    let (pair, scales) = (x.reshape([1, 2, 2]), numbers(&[2.0, 3.0], &[2, 1, 1]));
+    let apart = ConvOptions { groups: 2, ..Default::default() };
+    assert_close(&values(&pair.conv1d(&scales, &apart)), &[2.0, 4.0, 9.0, 12.0]);
+    // Before the cut: 1 10 2 20 3 30 4 40 and one more 0.
+    let options = TransposeOptions { stride: [2], padding: [(1, 2)], output_padding: [1], ..Default::default() };
+    assert_close(&values(&x.conv_transpose1d(&w, &options)), &[10.0, 2.0, 20.0, 3.0, 30.0, 4.0]);
+    let wide = numbers(&[1.0, 2.0, 3.0, 4.0], &[2, 2, 1]);
+    assert_close(&values(&pair.conv_transpose1d(&wide, &TransposeOptions::default())), &[10.0, 14.0, 14.0, 20.0]);
+}
+
+#[test]
 fn pools_and_interpolation() {
     let x = numbers(&[1.0, 5.0, 2.0, 4.0, 3.0], &[1, 1, 5]);
     assert_close(&values(&x.max_pool1d(2)), &[5.0, 4.0]);
@@ -247,9 +265,7 @@ fn pools_and_interpolation() {
 fn attention_sees_what_it_may() {
     let q = numbers(&[1.0, 0.0, 0.0, 1.0], &[2, 2]);
     let v = numbers(&[1.0, 2.0, 3.0, 4.0], &[2, 2]);
-    let (e, root) = (1f64.exp(), 2f64.sqrt());
-    let w = 1.0 / (1.0 + (-1.0 / root).exp());
-    assert!(e > 2.0);
+    let w = 1.0 / (1.0 + (-1.0 / 2f64.sqrt()).exp());
     let mixed =
         [1.0 * w + 3.0 * (1.0 - w), 2.0 * w + 4.0 * (1.0 - w), 1.0 * (1.0 - w) + 3.0 * w, 2.0 * (1.0 - w) + 4.0 * w];
     assert_close(&values(&q.scaled_dot_product_attention(&q, &v, None, false)), &mixed);

@@ -1,0 +1,221 @@
+//! anygrad against its peers, block by block in turn, so that what slows the machine down hits all of them:
+//! `cargo run --release -p anygrad-benches --bin compare -- --device cpu --peers torch,burn-flex --json FILE`.
+//!
+//! First both anygrad and PyTorch train from the same weights on the same data; their losses must agree. A peer that is
+//! not there is said to be absent. One Markdown table goes to standard output; the file gets all blocks' rates and
+//! `ratios`, anygrad over the best peer.
+
+use std::time::{Duration, SystemTime};
+
+use anygrad::prelude::*;
+use anygrad_benches::measure::{Running, Spread};
+use anygrad_benches::peer::Peer;
+use anygrad_benches::workloads::{WORKLOADS, Workload};
+use serde_json::{Map, Value, json};
+
+/// Steps of the check, and how far apart two losses may be, relative to PyTorch's.
+const CHECKED: usize = 20;
+const TOLERANCE: f64 = 1e-3;
+
+/// What can go wrong here: a device, a file, an argument.
+type Outcome<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+struct Wanted {
+    device: String,
+    workloads: Vec<String>,
+    peers: Vec<String>,
+    blocks: usize,
+    seconds: f64,
+    json: Option<String>,
+    check: bool,
+}
+
+fn options() -> Outcome<Wanted> {
+    let list = |text: &str| text.split(',').map(str::to_string).collect::<Vec<_>>();
+    let mut o = Wanted {
+        device: "cpu".into(),
+        workloads: list("w1,w2,w3,w4"),
+        peers: list("torch,burn-flex,candle"),
+        blocks: 7,
+        seconds: 0.5,
+        json: None,
+        check: true,
+    };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        if name == "--no-check" {
+            o.check = false;
+            continue;
+        }
+        let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
+        match name.as_str() {
+            "--device" => o.device = value,
+            "--workloads" => o.workloads = list(&value),
+            "--peers" => o.peers = list(&value),
+            "--blocks" => o.blocks = value.parse()?,
+            "--seconds" => o.seconds = value.parse()?,
+            "--json" => o.json = Some(value),
+            _ => return Err(format!("no option {name}").into()),
+        }
+    }
+    if let Some(name) = o.workloads.iter().find(|name| WORKLOADS.iter().all(|w| w.name != **name)) {
+        return Err(format!("no workload {name}").into());
+    }
+    Ok(o)
+}
+
+/// Trains both from the same weights; the greatest relative distance of two losses.
+fn check(workload: &Workload, device: &Device, torch: &mut Peer) -> Outcome<f64> {
+    let mut built = (workload.build)(device)?;
+    let mut all: Vec<_> = built.parameters.iter().enumerate().map(|(i, p)| (format!("p{i:03}"), p.clone())).collect();
+    all.push(("x".into(), Var::new("x", &built.data.0)));
+    all.push(("y".into(), Var::new("y", &built.data.1)));
+    let path = std::env::temp_dir().join(format!("anygrad-{}-{}.safetensors", workload.name, std::process::id()));
+    checkpoint::save_named(&path, &all)?;
+    let theirs = torch.losses(workload.name, &path.display().to_string(), CHECKED);
+    std::fs::remove_file(&path)?;
+    let mut worst = 0.0f64;
+    for their in theirs? {
+        let our = f64::from((built.step)()?.item()?);
+        worst = worst.max((our - their).abs() / their.abs());
+    }
+    Ok(worst)
+}
+
+/// One that is measured: who, how, and its blocks' rates.
+struct Entry {
+    label: String,
+    peer: usize,
+    mode: String,
+    rates: Vec<f64>,
+}
+
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find_map(|l| l.strip_prefix("model name")).and_then(|l| l.split_once(": "));
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    format!("{}, {cores} cores", model.map_or("unknown processor", |(_, name)| name))
+}
+
+fn load() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(f64::NAN)
+}
+
+fn main() -> Outcome<()> {
+    let o = options()?;
+    let device = Device::open(&o.device)?;
+    device.seed(0)?;
+    let torch_device = if device.to_string().to_lowercase().contains("cpu") { "cpu" } else { "cuda" };
+    let (mut peers, mut entries, mut absent) = (Vec::new(), Vec::new(), Map::new());
+    let before = load();
+    println!("{}; anygrad on {device}; load before: {before}", processor());
+    for name in &o.peers {
+        let (program, modes): (&str, &[&str]) = match name.as_str() {
+            "torch" => ("torch", &["eager", "fused"]),
+            "torch-compile" => ("torch", &["compile"]),
+            other => (other, &[other]),
+        };
+        match Peer::start(program, torch_device) {
+            Ok(peer) => {
+                println!("{name}: {}", peer.version);
+                for mode in modes {
+                    let label = if program == "torch" { format!("torch {mode}") } else { name.clone() };
+                    entries.push(Entry { label, peer: peers.len(), mode: (*mode).into(), rates: Vec::new() });
+                }
+                peers.push((program.to_string(), peer));
+            }
+            Err(why) => {
+                println!("{name}: absent: {why}");
+                absent.insert(name.clone(), why.into());
+            }
+        }
+    }
+    let labels: Vec<_> = entries.iter().map(|e| e.label.clone()).collect();
+    let mut table = format!("\n| steps/s | anygrad | {} | anygrad / best peer |\n", labels.join(" | "));
+    table += &format!("|---|{}\n", "---|".repeat(entries.len() + 2));
+    let (mut rows, mut ratios, mut wrong) = (Map::new(), Map::new(), Vec::new());
+    for workload in WORKLOADS.iter().filter(|w| o.workloads.iter().any(|name| name == w.name)) {
+        let mut checked = Value::Null;
+        match peers.iter_mut().find(|(program, _)| program == "torch") {
+            Some((_, torch)) if o.check => match check(workload, &device, torch) {
+                Ok(worst) => {
+                    println!("{}: {CHECKED} losses agree with PyTorch's to {worst:.1e}", workload.name);
+                    checked = json!(worst);
+                    if worst.is_nan() || worst > TOLERANCE {
+                        wrong.push(format!("{}: losses are {worst:.1e} apart, {TOLERANCE:.0e} is allowed", workload.name));
+                    }
+                }
+                Err(error) => wrong.push(format!("{}: no comparison of losses: {error}", workload.name)),
+            },
+            _ => println!("{}: losses are not compared", workload.name),
+        }
+        let mut ours = Running::warm((workload.build)(&device)?, o.seconds)?;
+        let mut our_rates = Vec::new();
+        let mut failed = Map::new();
+        for entry in &mut entries {
+            entry.rates.clear();
+        }
+        // The first round lets the peers build and warm up; its rates are dropped.
+        for round in 0..=o.blocks {
+            let rate = ours.block(o.seconds)?;
+            if round > 0 {
+                our_rates.push(rate);
+            }
+            for entry in entries.iter_mut().filter(|e| !failed.contains_key(&e.label)).collect::<Vec<_>>() {
+                match peers[entry.peer].1.block(workload.name, &entry.mode, o.seconds) {
+                    Ok(rate) if round > 0 => entry.rates.push(rate),
+                    Ok(_) => {}
+                    Err(why) => {
+                        println!("{}: {} failed: {why}", workload.name, entry.label);
+                        entry.rates.clear();
+                        failed.insert(entry.label.clone(), why.into());
+                    }
+                }
+                // Its threads may spin for a moment.
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        let our = Spread::of(&our_rates).ok_or("--blocks must be at least 1")?;
+        table += &format!("| {} | {our} |", workload.name);
+        let mut row = Map::from_iter([("anygrad".to_string(), json!(our_rates))]);
+        let mut best: Option<(f64, &Entry)> = None;
+        for entry in &entries {
+            match Spread::of(&entry.rates) {
+                Some(spread) => {
+                    table += &format!(" {spread} |");
+                    row.insert(entry.label.clone(), json!(entry.rates));
+                    if best.is_none_or(|(rate, _)| spread.median > rate) {
+                        best = Some((spread.median, entry));
+                    }
+                }
+                None => table += " failed |",
+            }
+        }
+        let pairs = best.map(|(_, e)| our_rates.iter().zip(&e.rates).map(|(a, b)| a / b).collect::<Vec<_>>());
+        match (best, pairs.and_then(|pairs| Spread::of(&pairs))) {
+            (Some((_, entry)), Some(ratio)) => {
+                table += &format!(" {ratio} of {} |\n", entry.label);
+                let (median, min, max) = (ratio.median, ratio.min, ratio.max);
+                let value = json!({"ratio": median, "min": min, "max": max, "peer": entry.label});
+                ratios.insert(workload.name.into(), value);
+            }
+            _ => table += " no peer |\n",
+        }
+        let (kernels, memory) = (ours.built.kernels.len(), ours.built.memory.peak());
+        let row = json!({"steps_per_s": row, "failed": failed, "losses_apart": checked, "kernels": kernels, "bytes": memory});
+        rows.insert(workload.name.into(), row);
+    }
+    println!("{table}\nMedians of {} blocks of {} s each, in turn; in brackets the least and the greatest.", o.blocks, o.seconds);
+    if let Some(path) = &o.json {
+        let versions: Map<_, _> = peers.iter().map(|(name, peer)| (name.clone(), json!(peer.version))).collect();
+        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+        let report = json!({
+            "ratios": ratios, "workloads": rows, "peers": versions, "absent": absent, "wrong": wrong,
+            "machine": processor(), "device": device.to_string(), "unix_time": time,
+            "load_before": before, "load_after": load(), "blocks": o.blocks, "seconds": o.seconds,
+        });
+        std::fs::write(path, serde_json::to_string_pretty(&report)? + "\n")?;
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ").into()) }
+}

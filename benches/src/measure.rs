@@ -1,0 +1,77 @@
+//! Rates of repeated steps: blocks of a given time, the loss read once at a block's end, medians over blocks.
+//!
+//! How many steps a block has follows from the rate of the block before, so nothing is read within a block and no clock
+//! either. The peers measure in the same way.
+
+use std::time::Instant;
+
+use anygrad::Result;
+
+use crate::workloads::Built;
+
+/// A workload that is measured block by block.
+#[expect(missing_debug_implementations, reason = "a closure has none")]
+pub struct Running {
+    /// The workload.
+    pub built: Built,
+    rate: f64,
+}
+
+impl Running {
+    /// Takes a workload and runs it until its rate has settled: `seconds` is a block's time.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn warm(built: Built, seconds: f64) -> Result<Running> {
+        let mut running = Running { built, rate: 1.0 };
+        for part in [0.0, 0.0, 0.25, 0.5] {
+            running.block(part * seconds)?;
+        }
+        Ok(running)
+    }
+
+    /// Steps per second over about this many seconds.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn block(&mut self, seconds: f64) -> Result<f64> {
+        let steps = (self.rate * seconds).ceil().max(1.0) as usize;
+        let begin = Instant::now();
+        let mut loss = (self.built.step)()?;
+        for _ in 1..steps {
+            loss = (self.built.step)()?;
+        }
+        loss.item()?;
+        self.rate = steps as f64 / begin.elapsed().as_secs_f64();
+        Ok(self.rate)
+    }
+}
+
+/// Median, least and greatest of numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// The middle one; the upper of the two if their number is even.
+    pub median: f64,
+    /// The least.
+    pub min: f64,
+    /// The greatest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of these numbers; `None` if there are none.
+    #[must_use]
+    pub fn of(numbers: &[f64]) -> Option<Spread> {
+        let mut sorted = numbers.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        Some(Spread { median: *sorted.get(sorted.len() / 2)?, min: *sorted.first()?, max: *sorted.last()? })
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Three figures are more than a noisy machine knows.
+        let digits = |x: f64| if x < 10.0 { 2 } else { usize::from(x < 100.0) };
+        write!(f, "{:.*} ({:.*}–{:.*})", digits(self.median), self.median, digits(self.min), self.min, digits(self.max), self.max)
+    }
+}

@@ -1,1 +1,0 @@
-//! Hand-computed values of primitives whose definition has a choice in it.
