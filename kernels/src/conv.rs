@@ -14,6 +14,7 @@ use std::fmt::Write;
 use anygrad_core::kernel::{Conv, ConvGeometry, ConvKind};
 
 use crate::buffers::Buffers;
+use crate::index::{divide, modulo};
 use crate::matmul::{Side, loaders, strided};
 use crate::product::{Product, Variant};
 use crate::words;
@@ -151,16 +152,16 @@ fn spatial(p: &Conv, other: &str, start: &str, buffers: &mut Buffers<'_>, zero: 
                 let step = if p.kind == ConvKind::Forward { dilation } else { stride };
                 let _ = writeln!(lines, "let q{axis} = line.p{axis} + {coordinate} * {step}u;");
                 if reaches_outside(g, axis) {
-                    inside.push(format!("q{axis} < {}u", limit));
+                    inside.push(format!("(q{axis} < {limit}u)"));
                 }
             }
             ConvKind::InputGradient => {
                 // Wraps to a huge number where the difference is negative.
                 let _ = writeln!(lines, "let s{axis} = line.p{axis} - {coordinate} * {dilation}u;");
-                let _ = writeln!(lines, "let q{axis} = s{axis} / {stride}u;");
-                inside.push(format!("s{axis} < {}u", limit * stride));
+                let _ = writeln!(lines, "let q{axis} = {};", divide(&format!("s{axis}"), stride));
+                inside.push(format!("(s{axis} < {}u)", limit * stride));
                 if stride > 1 {
-                    inside.push(format!("s{axis} % {stride}u == 0u"));
+                    inside.push(format!("({} == 0u)", modulo(&format!("s{axis}"), stride)));
                 }
             }
         }
@@ -173,7 +174,7 @@ fn spatial(p: &Conv, other: &str, start: &str, buffers: &mut Buffers<'_>, zero: 
         let element = buffers.element(p.a, &format!("select(0u, {at}, inside)"));
         format!("select({zero}, {element}, inside)")
     };
-    let test = if inside.is_empty() { String::new() } else { format!("let inside = {};\n", inside.join(" && ")) };
+    let test = if inside.is_empty() { String::new() } else { format!("let inside = {};\n", inside.join(" & ")) };
     let number = zero.trim_end_matches("()");
     let _ = writeln!(
         text,
@@ -186,8 +187,8 @@ fn spatial(p: &Conv, other: &str, start: &str, buffers: &mut Buffers<'_>, zero: 
 /// Coordinate `axis` of the row-major number `name` in `sizes`.
 fn coordinate(name: &str, sizes: &[usize], axis: usize) -> String {
     let below: usize = sizes[axis + 1..].iter().product();
-    let divided = if below == 1 { name.to_string() } else { format!("({name} / {below}u)") };
-    if axis == 0 { divided } else { format!("({divided} % {}u)", sizes[axis]) }
+    let divided = divide(name, below.max(1));
+    if axis == 0 { divided } else { modulo(&divided, sizes[axis].max(1)) }
 }
 
 /// Whether some tap along an axis falls into the padding.

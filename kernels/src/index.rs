@@ -26,7 +26,7 @@ pub(crate) struct Index {
     pub(crate) lets: String,
     /// The element's number.
     pub(crate) at: String,
-    /// Whether the point is inside of all masks; `None` if it always is.
+    /// Whether the point is inside of all masks; `None` if it always is. Joined by `&`: `&&` would be a branch each.
     pub(crate) inside: Option<String>,
 }
 
@@ -49,14 +49,14 @@ pub(crate) fn index(layout: &Layout, groups: &[Group<'_>], tag: &str) -> Index {
         let (sum, masks) = part(group.name, &axes);
         axis += group.rank;
         let lines = if g == 0 { &mut result.hoisted } else { &mut result.lets };
-        if groups.len() > 1 && g == 0 && (sum.contains('/') || sum.contains('*')) {
+        if groups.len() > 1 && g == 0 && (sum.contains(['/', '*', '>', '%', '&'])) {
             let _ = writeln!(lines, "let at_{tag}_{g} = {sum};");
             terms.push(format!("at_{tag}_{g}"));
         } else {
             terms.push(sum);
         }
         if groups.len() > 1 && g == 0 && !masks.is_empty() {
-            let _ = writeln!(lines, "let in_{tag}_{g} = {};", masks.join(" && "));
+            let _ = writeln!(lines, "let in_{tag}_{g} = {};", masks.join(" & "));
             inside.push(format!("in_{tag}_{g}"));
         } else {
             inside.extend(masks);
@@ -72,9 +72,27 @@ pub(crate) fn index(layout: &Layout, groups: &[Group<'_>], tag: &str) -> Index {
     }
     result.at = at;
     if !inside.is_empty() {
-        result.inside = Some(format!("({})", inside.join(" && ")));
+        result.inside = Some(format!("({})", inside.join(" & ")));
     }
     result
+}
+
+/// `x / n` for a constant over 0; shifts where that is the same, for not all drivers see it.
+pub(crate) fn divide(x: &str, n: usize) -> String {
+    match n {
+        1 => x.to_string(),
+        _ if n.is_power_of_two() => format!("({x} >> {}u)", n.trailing_zeros()),
+        _ => format!("({x} / {n}u)"),
+    }
+}
+
+/// `x % n` for a constant over 0.
+pub(crate) fn modulo(x: &str, n: usize) -> String {
+    match n {
+        1 => "0u".to_string(),
+        _ if n.is_power_of_two() => format!("({x} & {}u)", n - 1),
+        _ => format!("({x} % {n}u)"),
+    }
 }
 
 /// A signed number of elements as a u32 that wraps.
@@ -93,8 +111,8 @@ fn part(name: &str, axes: &[Axis]) -> (String, Vec<String>) {
     let (mut terms, mut masks) = (Vec::new(), Vec::new());
     let mut below: usize = 1;
     for (n, axis) in axes.iter().enumerate().rev() {
-        let divided = if below == 1 { name.to_string() } else { format!("({name} / {below}u)") };
-        let coordinate = if n == 0 { divided } else { format!("({divided} % {}u)", axis.size) };
+        let divided = divide(name, below);
+        let coordinate = if n == 0 { divided } else { modulo(&divided, axis.size.max(1)) };
         below *= axis.size.max(1);
         match axis.stride {
             0 => {}

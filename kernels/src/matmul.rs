@@ -125,13 +125,16 @@ pub(crate) fn loaders(
         return;
     }
     let calls = |call: &dyn Fn(u32) -> String| format!("vec4<f32>({}, {}, {}, {})", call(0), call(1), call(2), call(3));
+    // Of the two ways to fetch four, one is never called; it stays empty, for some compilers choke on long functions.
     let along = match four {
-        Some(four) if along_k => format!("{}return {four};", guard("vec4<f32>()")),
-        _ => format!("return {};", calls(&|l| format!("load_{name}(line, z, k + {l}u)"))),
+        _ if !along_k => "return vec4<f32>();".to_string(),
+        Some(four) => format!("{}return {four};", guard("vec4<f32>()")),
+        None => format!("return {};", calls(&|l| format!("load_{name}(line, z, k + {l}u)"))),
     };
     let across = match four {
-        Some(four) if !along_k => format!("{}return {four};", guard("vec4<f32>()")),
-        _ => {
+        _ if along_k => "return vec4<f32>();".to_string(),
+        Some(four) => format!("{}return {four};", guard("vec4<f32>()")),
+        None => {
             format!("return {};", calls(&|l| format!("load_{name}({}, z, k)", ["line", "l1", "l2", "l3"][l as usize])))
         }
     };

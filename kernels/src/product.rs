@@ -197,7 +197,7 @@ fn put(job: &Job, buffers: &mut Buffers<'_>, scratch: Option<Place>) -> String {
     };
     let mut text = format!(
         "fn put(z: u32, split: u32, row: u32, column: u32, value: Number) {{\n\
-         if (row < M && column < N) {{\n{last}\n}}\n}}\n"
+         if ((row < M) & (column < N)) {{\n{last}\n}}\n}}\n"
     );
     if scratch.is_none() {
         text.push_str(&Body::new(&job.kernel).epilogue(buffers));

@@ -246,7 +246,7 @@ impl Writer<'_> {
         if tree.is_empty() {
             tree.push_str(
                 "fn better(x: vec2<u32>, y: vec2<u32>) -> vec2<u32> {\n\
-                 return select(x, y, y.x > x.x || (y.x == x.x && y.y < x.y));\n}\n",
+                 return select(x, y, (y.x > x.x) | ((y.x == x.x) & (y.y < x.y)));\n}\n",
             );
             tree.push_str(&across(
                 "across_arg",

@@ -21,11 +21,11 @@ fn is_nonzero(x: f32) -> bool {
 }
 
 fn maximum(x: f32, y: f32) -> f32 {
-  return select(y, x, x >= y || is_nan(x));
+  return select(y, x, (x >= y) | is_nan(x));
 }
 
 fn minimum(x: f32, y: f32) -> f32 {
-  return select(y, x, x <= y || is_nan(x));
+  return select(y, x, (x <= y) | is_nan(x));
 }
 
 fn sign_of(x: f32) -> f32 {
@@ -67,7 +67,7 @@ fn exp_minus_one(x: f32) -> f32 {
   p = fma(p, r, 0.04166647419333458);
   p = fma(p, r, 0.1666666716337204);
   p = fma(p * r, r * r, fma(r * r, 0.5, r));
-  return select(p, exp_of(x) - 1.0, abs(x) > 0.35 || is_nan(x));
+  return select(p, exp_of(x) - 1.0, (abs(x) > 0.35) | is_nan(x));
 }
 
 // ln(1 + f) for f in sqrt(1/2) - 1 .. sqrt(2) - 1, as f - f^2/2 + f^3 P(f).
@@ -103,7 +103,7 @@ fn ln_of(x: f32) -> f32 {
 }
 
 fn ln_one_plus(x: f32) -> f32 {
-  let small = x > -0.29 && x < 0.41;
+  let small = (x > -0.29) & (x < 0.41);
   return select(ln_of(1.0 + x), ln_near_one(select(0.0, x, small)), small);
 }
 
@@ -152,7 +152,7 @@ fn atan_of(x: f32) -> f32 {
   p = fma(p, s, 0.19998489320278168);
   p = fma(p, s, -0.33333316445350647);
   let value = base + fma(p * s, t, t);
-  return select(select(value, -value, x < 0.0), x, is_nan(x) || a == 0.0);
+  return select(select(value, -value, x < 0.0), x, is_nan(x) | (a == 0.0));
 }
 
 fn tanh_of(x: f32) -> f32 {
@@ -224,7 +224,7 @@ fn pow_of(x: f32, y: f32) -> f32 {
   }
   let a = abs(x);
   let whole = floor(y) == y;
-  let odd = whole && abs(y) < 16777216.0 && (i32(clamp(y, -16777216.0, 16777216.0)) & 1) == 1;
+  let odd = whole & (abs(y) < 16777216.0) & ((i32(clamp(y, -16777216.0, 16777216.0)) & 1) == 1);
   var value = 0.0;
   if (whole && abs(y) <= 64.0) {
     // By squaring: few roundings for the exponents that models use.
@@ -275,7 +275,7 @@ fn remainder(x: f32, y: f32) -> f32 {
 
 // Division by 0 gives 0; by -1 it is a negation, which wraps where the hardware's division would overflow.
 fn divide_i32(x: i32, y: i32) -> i32 {
-  let safe = select(y, 1, y == 0 || y == -1);
+  let safe = select(y, 1, (y == 0) | (y == -1));
   return select(select(x / safe, 0 - x, y == -1), 0, y == 0);
 }
 
@@ -284,7 +284,7 @@ fn divide_u32(x: u32, y: u32) -> u32 {
 }
 
 fn remainder_i32(x: i32, y: i32) -> i32 {
-  return select(x % select(y, 1, y == 0 || y == -1), 0, y == 0 || y == -1);
+  return select(x % select(y, 1, (y == 0) | (y == -1)), 0, (y == 0) | (y == -1));
 }
 
 fn remainder_u32(x: u32, y: u32) -> u32 {
