@@ -17,7 +17,7 @@ mod reductions;
 mod special;
 mod tolerance;
 
-pub use check::{check, check_all, check_meaning};
+pub use check::{check, check_all, check_meaning, check_turn};
 pub use tolerance::Tolerance;
 
 use crate::device::Device;

@@ -7,7 +7,7 @@ use anygrad_core::tensor::pool::PoolOptions;
 use crate::harness::OpRow;
 
 fn counting(x: &Tensor) -> Tensor {
-    Tensor::from_vec((0..12).map(f64::from).collect::<Vec<f64>>(), &[3, 4], x.device()).cast(x.dtype())
+    Tensor::from_vec((0..12).collect::<Vec<i32>>(), &[3, 4], x.device()).cast(x.dtype())
 }
 
 /// Operations, in `make.py`'s order.
