@@ -72,6 +72,15 @@ impl std::fmt::Display for Spread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Three figures are more than a noisy machine knows.
         let digits = |x: f64| if x < 10.0 { 2 } else { usize::from(x < 100.0) };
-        write!(f, "{:.*} ({:.*}–{:.*})", digits(self.median), self.median, digits(self.min), self.min, digits(self.max), self.max)
+        write!(
+            f,
+            "{:.*} ({:.*}–{:.*})",
+            digits(self.median),
+            self.median,
+            digits(self.min),
+            self.min,
+            digits(self.max),
+            self.max
+        )
     }
 }
