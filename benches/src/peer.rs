@@ -81,12 +81,13 @@ impl Peer {
         answer["steps_per_s"].as_f64().ok_or_else(|| format!("not a rate: {answer}"))
     }
 
-    /// The losses of the first steps from the weights and on the data in a safetensors file.
+    /// The losses of the first steps from the weights and on the data in a safetensors file; `precision` is empty or
+    /// `float64`.
     ///
     /// # Errors
     /// What the peer says.
-    pub fn losses(&mut self, workload: &str, file: &str, steps: usize) -> Result<Vec<f64>, String> {
-        let answer = self.question(&format!("{workload} losses {file} {steps}"))?;
+    pub fn losses(&mut self, workload: &str, file: &str, steps: usize, precision: &str) -> Result<Vec<f64>, String> {
+        let answer = self.question(&format!("{workload} losses {file} {steps} {precision}"))?;
         let losses = answer["losses"].as_array().ok_or_else(|| format!("not losses: {answer}"))?;
         Ok(losses.iter().filter_map(Value::as_f64).collect())
     }

@@ -4,7 +4,7 @@
 
 prints a line of JSON for each workload and mode: the median, least and greatest steps per second of 7 blocks of half a
 second. `--serve` is what `compare` speaks: it says its version, reads lines `WORKLOAD MODE SECONDS` and answers `{"steps_per_s": …}`, or
-`WORKLOAD losses FILE STEPS` and answers `{"losses": […]}`, having trained from the file's weights on the file's data.
+`WORKLOAD losses FILE STEPS [float64]` and answers `{"losses": […]}`, having trained from the file's weights on its data.
 """
 
 import argparse
@@ -150,10 +150,16 @@ class Running:
         return self
 
 
-def losses(name, file, steps, device):
+def losses(name, file, steps, device, exact):
     from safetensors.torch import load_file
 
     running = Running(name, "eager", device, load_file(file))
+    if exact:
+        running.model.double()
+        if running.x.is_floating_point():
+            running.x = running.x.double()
+        if running.y.is_floating_point():
+            running.y = running.y.double()
     return [running.step().item() for _ in range(steps)]
 
 
@@ -164,7 +170,7 @@ def serve(device):
         try:
             name, mode, *rest = line.split()
             if mode == "losses":
-                answer = {"losses": losses(name, rest[0], int(rest[1]), device)}
+                answer = {"losses": losses(name, rest[0], int(rest[1]), device, "float64" in rest)}
             else:
                 seconds = float(rest[0])
                 if (name, mode) not in running:

@@ -1,7 +1,7 @@
 //! anygrad against its peers, block by block in turn, so that what slows the machine down hits all of them:
 //! `cargo run --release -p anygrad-benches --bin compare -- --device cpu --peers torch,burn-flex --json FILE`.
 //!
-//! First both anygrad and PyTorch train from the same weights on the same data; their losses must agree. A peer that is
+//! First anygrad and PyTorch train from the same weights on the same data; the losses must agree. A peer that is
 //! not there is said to be absent. One Markdown table goes to standard output; the file gets all blocks' rates and
 //! `ratios`, anygrad over the best peer.
 
@@ -13,9 +13,12 @@ use anygrad_benches::peer::Peer;
 use anygrad_benches::workloads::{WORKLOADS, Workload};
 use serde_json::{Map, Value, json};
 
-/// Steps of the check, and how far apart two losses may be, relative to PyTorch's.
+/// Steps of the check, and how far from the right losses anygrad's may be, relatively; the median over seeds counts:
+/// Adam's first step has the gradient's sign, so a weight whose gradient is all rounding may go the other way and move
+/// the losses by a hundredth. That befalls every float32 now and then (benches/README.md shows one).
 const CHECKED: usize = 20;
 const TOLERANCE: f64 = 1e-3;
+const SEEDS: u64 = 3;
 
 /// What can go wrong here: a device, a file, an argument.
 type Outcome<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -28,6 +31,7 @@ struct Wanted {
     seconds: f64,
     json: Option<String>,
     check: bool,
+    seed: u64,
 }
 
 fn options() -> Outcome<Wanted> {
@@ -40,6 +44,7 @@ fn options() -> Outcome<Wanted> {
         seconds: 0.5,
         json: None,
         check: true,
+        seed: 0,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -54,6 +59,7 @@ fn options() -> Outcome<Wanted> {
             "--peers" => o.peers = list(&value),
             "--blocks" => o.blocks = value.parse()?,
             "--seconds" => o.seconds = value.parse()?,
+            "--seed" => o.seed = value.parse()?,
             "--json" => o.json = Some(value),
             _ => return Err(format!("no option {name}").into()),
         }
@@ -64,22 +70,38 @@ fn options() -> Outcome<Wanted> {
     Ok(o)
 }
 
-/// Trains both from the same weights; the greatest relative distance of two losses.
-fn check(workload: &Workload, device: &Device, torch: &mut Peer) -> Outcome<f64> {
+/// How far losses are from those of PyTorch in float64, relatively, at worst: anygrad's and PyTorch's own in float32.
+#[derive(Clone, Copy)]
+struct Apart {
+    ours: f64,
+    theirs: f64,
+}
+
+/// Trains both from the same weights on the same data, those that this seed gives.
+fn check(workload: &Workload, device: &Device, torch: &mut Peer, seed: u64) -> Outcome<(Apart, Value)> {
+    device.seed(seed)?;
     let mut built = (workload.build)(device)?;
     let mut all: Vec<_> = built.parameters.iter().enumerate().map(|(i, p)| (format!("p{i:03}"), p.clone())).collect();
     all.push(("x".into(), Var::new("x", &built.data.0)));
     all.push(("y".into(), Var::new("y", &built.data.1)));
     let path = std::env::temp_dir().join(format!("anygrad-{}-{}.safetensors", workload.name, std::process::id()));
     checkpoint::save_named(&path, &all)?;
-    let theirs = torch.losses(workload.name, &path.display().to_string(), CHECKED);
+    let file = path.display().to_string();
+    let exact = torch.losses(workload.name, &file, CHECKED, "float64");
+    let rounded = torch.losses(workload.name, &file, CHECKED, "");
     std::fs::remove_file(&path)?;
-    let mut worst = 0.0f64;
-    for their in theirs? {
-        let our = f64::from((built.step)()?.item()?);
-        worst = worst.max((our - their).abs() / their.abs());
+    let (exact, rounded, mut losses) = (exact?, rounded?, Vec::new());
+    let mut apart = Apart { ours: 0.0, theirs: 0.0 };
+    for (exact, their) in exact.iter().zip(&rounded) {
+        let our = (built.step)()?.item()?;
+        if !our.is_finite() {
+            return Err(format!("a loss is {our}").into());
+        }
+        losses.push(our);
+        apart.ours = apart.ours.max((our - exact).abs() / exact.abs());
+        apart.theirs = apart.theirs.max((their - exact).abs() / exact.abs());
     }
-    Ok(worst)
+    Ok((apart, json!({"anygrad": losses, "torch": rounded, "torch float64": exact})))
 }
 
 /// One that is measured: who, how, and its blocks' rates.
@@ -105,7 +127,6 @@ fn load() -> f64 {
 fn main() -> Outcome<()> {
     let o = options()?;
     let device = Device::open(&o.device)?;
-    device.seed(0)?;
     let torch_device = if device.to_string().to_lowercase().contains("cpu") { "cpu" } else { "cuda" };
     let (mut peers, mut entries, mut absent) = (Vec::new(), Vec::new(), Map::new());
     let before = load();
@@ -138,21 +159,30 @@ fn main() -> Outcome<()> {
     for workload in WORKLOADS.iter().filter(|w| o.workloads.iter().any(|name| name == w.name)) {
         let mut checked = Value::Null;
         match peers.iter_mut().find(|(program, _)| program == "torch") {
-            Some((_, torch)) if o.check => match check(workload, &device, torch) {
-                Ok(worst) => {
-                    println!("{}: {CHECKED} losses agree with PyTorch's to {worst:.1e}", workload.name);
-                    checked = json!(worst);
-                    if worst.is_nan() || worst > TOLERANCE {
-                        wrong.push(format!(
-                            "{}: losses are {worst:.1e} apart, {TOLERANCE:.0e} is allowed",
-                            workload.name
-                        ));
+            Some((_, torch)) if o.check => {
+                let seeds = o.seed..o.seed + SEEDS;
+                match seeds.map(|seed| check(workload, &device, torch, seed)).collect::<Outcome<Vec<_>>>() {
+                    Ok(checks) => {
+                        let apart = |of: fn(&Apart) -> f64| {
+                            let all: Vec<_> = checks.iter().map(|(apart, _)| of(apart)).collect();
+                            Spread::of(&all).map_or(f64::NAN, |spread| spread.median)
+                        };
+                        let (ours, theirs) = (apart(|a| a.ours), apart(|a| a.theirs));
+                        let right = ours <= TOLERANCE;
+                        let verdict = if right { "right" } else { "WRONG" };
+                        let words = format!("{ours:.1e} from float64's, PyTorch's {theirs:.1e}: {verdict}");
+                        println!("{}: {CHECKED} losses are {words}", workload.name);
+                        checked = checks.into_iter().map(|(_, losses)| losses).collect();
+                        if !right {
+                            wrong.push(format!("{}: losses are {words}", workload.name));
+                        }
                     }
+                    Err(error) => wrong.push(format!("{}: no comparison of losses: {error}", workload.name)),
                 }
-                Err(error) => wrong.push(format!("{}: no comparison of losses: {error}", workload.name)),
-            },
+            }
             _ => println!("{}: losses are not compared", workload.name),
         }
+        device.seed(o.seed)?;
         let mut ours = Running::warm((workload.build)(&device)?, o.seconds)?;
         let mut our_rates = Vec::new();
         let mut failed = Map::new();
@@ -206,8 +236,7 @@ fn main() -> Outcome<()> {
             _ => table += " no peer |\n",
         }
         let (kernels, memory) = (ours.built.kernels.len(), ours.built.memory.peak());
-        let row =
-            json!({"steps_per_s": row, "failed": failed, "losses_apart": checked, "kernels": kernels, "bytes": memory});
+        let row = json!({"steps_per_s": row, "failed": failed, "losses": checked, "kernels": kernels, "bytes": memory});
         rows.insert(workload.name.into(), row);
     }
     println!(
