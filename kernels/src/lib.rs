@@ -1,4 +1,4 @@
-//! Kernels as WGSL: a [`Kernel`](anygrad_core::kernel::Kernel) and the limits of a device in, shader texts out.
+//! Kernels as WGSL: a [`Kernel`] and the limits of a device in, shader texts out.
 //!
 //! Pure text generation; nothing here knows wgpu. A kernel becomes one dispatch, or a few with scratch memory between
 //! them (long reductions of few points, products cut along k, sorts, scans). The shaders are the files under

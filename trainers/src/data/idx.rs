@@ -30,7 +30,7 @@ pub fn read(path: &Path) -> Result<Idx> {
 /// Reads idx from a stream of unpacked bytes; `name` is for messages.
 ///
 /// # Errors
-/// As [`read`].
+/// As [`read()`].
 pub fn parse(name: &str, mut source: impl Read) -> Result<Idx> {
     let mut word = |what: &str| -> Result<[u8; 4]> {
         let mut bytes = [0; 4];
