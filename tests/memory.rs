@@ -112,6 +112,9 @@ fn memory_is_said_before_the_first_run_and_never_grows() -> Result<()> {
     let (early, late) = train(&mut step, &data, 20)?;
     assert!(late <= early, "{early} bytes held after step 3, {late} after step 20");
     let most = MOST.load(Ordering::SeqCst);
-    eprintln!("said {said}; before {before}, after {late}, most {most}");
+    // Beyond the plan there are the threads' own scratch, packed products and the plan itself.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let allowed = said.peak() as usize / 10 * 11 + threads * (2 << 20);
+    assert!(most - before <= allowed, "said {said}; held {before} bytes before and at most {most}");
     Ok(())
 }
