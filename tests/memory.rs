@@ -6,6 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anygrad::prelude::*;
+use anygrad::program::Tensors;
 
 /// Bytes that are held now, and the most there were.
 static HELD: AtomicUsize = AtomicUsize::new(0);
@@ -52,10 +53,7 @@ struct Cnn {
 }
 
 /// Held bytes after step 3 and after step `steps`.
-fn train<A: Clone>(program: &mut Program<'_, A, Tensor>, data: &A, steps: usize) -> Result<(usize, usize)>
-where
-    A: anygrad::program::Tensors,
-{
+fn train<A: Clone + Tensors>(program: &mut Program<'_, A, Tensor>, data: &A, steps: usize) -> Result<(usize, usize)> {
     let mut early = 0;
     for step in 1..=steps {
         // The loss lives while the next step begins, as in any loop.
