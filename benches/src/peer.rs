@@ -49,7 +49,11 @@ impl Peer {
             return Err("no pipes".into());
         };
         let mut peer = Peer { child, ask: Some(ask), answers: BufReader::new(answers), version: String::new() };
-        peer.version = peer.read()?["version"].as_str().unwrap_or_default().to_string();
+        let first = peer.read()?;
+        if let Some(error) = first["error"].as_str() {
+            return Err(error.to_string());
+        }
+        peer.version = first["version"].as_str().unwrap_or_default().to_string();
         Ok(peer)
     }
 

@@ -1,6 +1,5 @@
 //! burn on its flex backend (CPU; `gemm` with AVX-512), its own layers throughout.
 
-use burn::module::AutodiffModule;
 use burn::nn::attention::{MhaInput, MultiHeadAttention, MultiHeadAttentionConfig, generate_autoregressive_mask};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::loss::{CrossEntropyLossConfig, MseLoss, Reduction};
@@ -25,7 +24,7 @@ pub fn build(workload: &str) -> Result<Step, String> {
     }
 }
 
-fn step<M: AutodiffModule + 'static>(model: M, loss: impl Fn(&M) -> Tensor<1> + 'static) -> Step {
+fn step<M: Module + 'static>(model: M, loss: impl Fn(&M) -> Tensor<1> + 'static) -> Step {
     let mut adam = AdamConfig::new().with_epsilon(1e-8).init();
     let mut model = Some(model);
     Box::new(move |read| {

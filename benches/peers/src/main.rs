@@ -33,7 +33,7 @@ fn build(peer: &str, workload: &str) -> Result<Step, String> {
         "burn-flex" => burn::build(workload),
         #[cfg(feature = "candle")]
         "candle" => candle::build(workload),
-        _ => Err(format!("{peer}, {workload}: not built in; build with --features burn,candle")),
+        _ => Err(format!("{peer} has no {workload}")),
     }
 }
 
@@ -81,6 +81,11 @@ fn version(of: &str) -> Option<&'static str> {
 
 fn main() {
     let peer = std::env::args().nth(1).unwrap_or_default();
+    let known = (cfg!(feature = "burn") && peer == "burn-flex") || (cfg!(feature = "candle") && peer == "candle");
+    if !known {
+        println!("{{\"error\": \"'{peer}' is not built in\"}}");
+        return;
+    }
     let package = if peer == "candle" { "candle-core" } else { "burn" };
     println!("{{\"version\": \"{package} {}\"}}", version(package).unwrap_or("?"));
     let _ = std::io::stdout().flush();
