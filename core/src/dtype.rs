@@ -56,6 +56,17 @@ impl DType {
         }
     }
 
+    /// `x` of this type as a value of type `to`: floats to integers saturate (NaN becomes 0), i32 and u32 keep their bits,
+    /// anything to bool is `x != 0`.
+    #[must_use]
+    pub fn cast(self, to: DType, x: f64) -> f64 {
+        match (self, to) {
+            (DType::I32, DType::U32) => f64::from(x as i32 as u32),
+            (DType::U32, DType::I32) => f64::from(x as u32 as i32),
+            _ => to.round(x),
+        }
+    }
+
     /// The value nearest to `x` that this type can hold (saturating for integers; NaN becomes 0 there).
     #[must_use]
     pub fn round(self, x: f64) -> f64 {

@@ -102,7 +102,7 @@ impl Run<'_> {
             Inst::Unary(op, x) => op.apply(self.types[*x], get(*x)),
             Inst::Binary(op, x, y) => op.apply(self.types[*x], get(*x), get(*y)),
             Inst::Select(c, x, y) => get(if get(*c) != 0.0 { *x } else { *y }),
-            Inst::Cast(x, to) => cast(self.types[*x], *to, get(*x)),
+            Inst::Cast(x, to) => self.types[*x].cast(*to, get(*x)),
             Inst::Bitcast(x, to) => bitcast(self.types[*x], *to, get(*x)),
             Inst::Reduce(how, x) => reduce(*how, self.types[i], all(*x)),
             Inst::ArgReduce(which, x) => f64::from(arg_reduce(*which, all(*x))),
@@ -115,15 +115,6 @@ impl Run<'_> {
             return if self.kernel.inputs[input].dtype.is_float() { f64::NAN } else { 0.0 };
         }
         self.inputs[input][(start as isize + at as isize * stride) as usize]
-    }
-}
-
-/// A value of type `from` as type `to`; i32 and u32 keep their bits (as `as` does in Rust and WGSL).
-fn cast(from: DType, to: DType, x: f64) -> f64 {
-    match (from, to) {
-        (DType::I32, DType::U32) => f64::from(x as i32 as u32),
-        (DType::U32, DType::I32) => f64::from(x as u32 as i32),
-        _ => to.round(x),
     }
 }
 

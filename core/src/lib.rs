@@ -28,6 +28,7 @@ mod schedule;
 mod shape;
 mod simplify;
 pub mod tensor;
+mod tensors;
 #[cfg(any(test, feature = "cases"))]
 pub mod testing;
 pub mod trace;

@@ -113,7 +113,7 @@ fn primitive(node: &Node, inputs: &[(&Node, &[f64])]) -> Vec<f64> {
             let pick = |i: usize| if x(0)[i] != 0.0 { x(1)[i] } else { x(2)[i] };
             (0..node.len()).map(pick).collect()
         }
-        Op::Cast => x(0).iter().map(|&v| if node.dtype.is_float() { v } else { node.dtype.round(v) }).collect(),
+        Op::Cast => x(0).iter().map(|&v| if node.dtype.is_float() { v } else { dtype().cast(node.dtype, v) }).collect(),
         Op::Bitcast => x(0).iter().map(|&v| from_bits(node.dtype, to_bits(dtype(), v))).collect(),
         Op::Reshape | Op::Detach | Op::Rule(_) => x(0).to_vec(),
         Op::Permute(axes) => movement::permute(x(0), shape(0), axes),

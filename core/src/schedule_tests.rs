@@ -138,3 +138,16 @@ fn random_numbers_move_on_inside_of_programs() {
     assert_eq!(first, crate::scalar::philox([0, 0, 0, 0], [0, 0]));
     assert_eq!(Tensor::full(&[2], 3.0, DType::I32, &device).to_vec::<i32>().expect("constant"), [3, 3]);
 }
+
+#[test]
+fn integers_keep_their_bits_when_cast() {
+    let device = testing::device();
+    let numbers = Tensor::from_vec(vec![-1i32, 5, i32::MIN], &[3], &device);
+    let (constant, float) =
+        (Tensor::full(&[2], -1.0, DType::I32, &device), Tensor::full(&[2], -1.5, DType::F32, &device));
+    let casts = [numbers.cast(DType::U32), constant.cast(DType::U32), float.cast(DType::U32)];
+    assert_eq!(casts[0].to_vec::<u32>().expect("data"), [u32::MAX, 5, 1 << 31]);
+    assert_eq!(casts[1].to_vec::<u32>().expect("constant"), [u32::MAX; 2]);
+    assert_eq!(casts[2].to_vec::<u32>().expect("float"), [0; 2]);
+    check(&[numbers.cast(DType::U32), casts[0].cast(DType::I32), constant.cast(DType::U32)]);
+}

@@ -124,7 +124,7 @@ impl Builder {
         match &node.op {
             op if op.is_movement() => Some(x),
             Op::Pad { value, .. } if value.0 == x => Some(x),
-            Op::Cast => Some(x),
+            Op::Cast => Some(dtype.cast(node.dtype, x)),
             Op::Unary(op) => Some(op.apply(dtype, x)),
             Op::Binary(op) => Some(op.apply(dtype, x, self.constant(node.inputs[1])?)),
             _ => None,

@@ -67,7 +67,8 @@ impl Tensor {
         Tensor::node(Op::Select, inputs, shape, a.dtype(), self.device().clone())
     }
 
-    /// The same numbers as another element type: float to integer saturates towards it (NaN gives 0), to bool is `x != 0`.
+    /// The same numbers as another element type: float to integer saturates (NaN gives 0), i32
+    /// and u32 keep their bits, to bool is `x != 0`.
     #[track_caller]
     pub fn cast(&self, dtype: DType) -> Tensor {
         if dtype == self.dtype() {
