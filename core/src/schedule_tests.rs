@@ -151,3 +151,14 @@ fn integers_keep_their_bits_when_cast() {
     assert_eq!(casts[2].to_vec::<u32>().expect("float"), [0; 2]);
     check(&[numbers.cast(DType::U32), casts[0].cast(DType::I32), constant.cast(DType::U32)]);
 }
+
+#[test]
+fn deep_graphs_need_no_deep_stack() {
+    let device = testing::device();
+    let mut x = numbers(&[3], &device, 1);
+    for i in 0..20_000 {
+        x = if i % 3 == 0 { x.relu() } else { x + 0.001 };
+    }
+    let y = x.sum(()).item().expect("value");
+    assert!(y.is_finite());
+}
