@@ -11,7 +11,7 @@ use crate::op::Op;
 use crate::schedule::group::{Group, Groups, Level};
 use crate::schedule::heavy;
 use crate::schedule::materialize::{is_heavy, is_reduction};
-use crate::view::{Layout, View};
+use crate::view::{Layout, View, contiguous_strides};
 
 /// A value that cannot be said by index arithmetic inside of the kernel that wants it.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +64,7 @@ pub(crate) fn reads(graph: &Graph, groups: &Groups, group: &Group) -> Reads {
 pub(crate) fn kernel(graph: &Graph, groups: &Groups, group: &Group, limits: &Limits) -> Result<Emitted, NeedsBuffer> {
     let mut best = over_space(graph, groups, group, limits)?;
     let mut space = group.clone();
-    while let Some(finer) = space.split_for(chained(&best.kernel)) {
+    while let Some(finer) = space.split(&carries(&best.kernel)) {
         let next = over_space(graph, groups, &finer, limits)?;
         if links(&next.kernel) >= links(&best.kernel) {
             break;
@@ -88,13 +88,24 @@ fn links(kernel: &Kernel) -> usize {
     layouts(kernel).map(|layout| layout.views().len() - 1).sum()
 }
 
-/// The shapes that row-major numbers of the space are taken apart into.
-fn chained(kernel: &Kernel) -> Vec<Vec<usize>> {
-    let second = |layout: &Layout| match layout.views() {
-        [first, second, ..] if first.is_contiguous() => Some(second.shape.clone()),
-        _ => None,
-    };
-    layouts(kernel).filter_map(second).collect()
+/// Axes of the space that run over the end of an axis of a chain's second view, and the size of that: split there, the
+/// axis carries no more and the two views can be one.
+fn carries(kernel: &Kernel) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for layout in layouts(kernel) {
+        let [first, second, ..] = layout.views() else { continue };
+        let steps = contiguous_strides(&second.shape);
+        for (axis, (&stride, &size)) in first.strides.iter().zip(&first.shape).enumerate() {
+            let under = (0..steps.len()).find(|&t| steps[t] == stride.abs() && second.shape[t] > 1);
+            let inner = under.map_or(size, |t| second.shape[t]);
+            if inner < size && size % inner == 0 {
+                found.push((axis, inner));
+            }
+        }
+    }
+    found.sort_unstable();
+    found.dedup_by_key(|split| split.0);
+    found
 }
 
 /// The kernel over the group's space as it is.

@@ -108,31 +108,21 @@ impl Group {
         }
     }
 
-    /// The same group over finer axes, if one of these shapes of its space splits any.
-    pub(crate) fn split_for(&self, shapes: Vec<Vec<usize>>) -> Option<Group> {
-        if self.core.is_some() {
+    /// The same group with axes of its space split: each `(axis, size)` becomes two, the second of that size.
+    pub(crate) fn split(&self, axes: &[(usize, usize)]) -> Option<Group> {
+        let most = self.outer.len() + self.inner.len() + axes.len();
+        if self.core.is_some() || axes.is_empty() || most > MOST_AXES {
             return None;
         }
-        let whole = [&self.outer[..], &self.inner].concat();
-        for shape in shapes {
-            let mut finer = self.clone();
-            let len: usize = shape.iter().product();
-            if len == self.len() {
-                let Some(axes) = refine(&whole, &shape) else { continue };
-                let at = if self.inner.is_empty() { Some(axes.len()) } else { split(&axes, self.outer_len()) };
-                let Some(at) = at else { continue };
-                (finer.outer, finer.inner) = (axes[..at].to_vec(), axes[at..].to_vec());
-            } else if len == self.outer_len() {
-                let Some(axes) = refine(&self.outer, &shape) else { continue };
-                finer.outer = axes;
-            }
-            let axes = [&finer.outer[..], &finer.inner].concat();
-            if axes.len() > whole.len() && axes.len() <= MOST_AXES {
-                finer.source = View::contiguous(&axes).then(&self.source)?;
-                return Some(finer);
-            }
+        let mut finer = self.clone();
+        for &(axis, size) in axes.iter().rev() {
+            let outer = self.outer.len();
+            let (part, at) = if axis < outer { (&mut finer.outer, axis) } else { (&mut finer.inner, axis - outer) };
+            part[at] /= size;
+            part.insert(at + 1, size);
         }
-        None
+        finer.source = View::contiguous(&[&finer.outer[..], &finer.inner].concat()).then(&self.source)?;
+        Some(finer)
     }
 
     /// How an outer value is found from a point of `outer x inner`.
