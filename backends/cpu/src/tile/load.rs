@@ -8,6 +8,9 @@ use anygrad_core::view::{Layout, View};
 /// Stands for "hidden by a mask" where an element's number is expected.
 pub(crate) const HIDDEN: isize = -1;
 
+/// Runs of at most this many elements are read in blocks of rows: pooling windows and their gradients.
+const SHORT: usize = 4;
+
 /// One joined axis of a view.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Axis {
@@ -79,6 +82,17 @@ impl Walk {
         }
     }
 
+    /// The last two axes if runs along the last one are so short that they cost more than their elements.
+    #[inline(always)]
+    pub(crate) fn short(&self) -> Option<(&[Axis], Axis, Axis)> {
+        match &self.axes[..] {
+            [rest @ .., rows, last] if (2..=SHORT).contains(&last.size) && rows.is_whole() && last.is_whole() => {
+                Some((rest, *rows, *last))
+            }
+            _ => None,
+        }
+    }
+
     /// Calls `each` for every run of the lanes `start..start + n`, with element numbers counted from `base`.
     #[inline(always)]
     pub(crate) fn runs(&self, start: usize, n: usize, base: isize, mut each: impl FnMut(Run)) {
@@ -119,8 +133,9 @@ impl Walk {
     }
 }
 
+/// Where the row-major number `at` of these axes lies; `None` if hidden.
 #[inline(always)]
-fn place(axes: &[Axis], mut at: usize) -> Option<isize> {
+pub(crate) fn place(axes: &[Axis], mut at: usize) -> Option<isize> {
     let mut sum = 0;
     for (number, axis) in axes.iter().enumerate().rev() {
         let coordinate = if number == 0 { at } else { at % axis.size };

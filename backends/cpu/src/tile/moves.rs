@@ -7,7 +7,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::execute::Tile;
-use super::load::{Access, HIDDEN};
+use super::load::{Access, Axis, HIDDEN, place};
 use super::{Op, Source, What};
 
 impl<'a> Tile<'a> {
@@ -97,6 +97,15 @@ fn strided<S: Copy, T: Copy + Default>(
         return;
     };
     let n = out.len();
+    if let Some((rest, rows, last)) = access.lanes.short() {
+        let read = |at: isize| convert(element::<S>(base, access.offset + still + at));
+        match last.size {
+            2 => blocks::<T, 2>(rest, rows, last, start, out, read),
+            3 => blocks::<T, 3>(rest, rows, last, start, out, read),
+            _ => blocks::<T, 4>(rest, rows, last, start, out, read),
+        }
+        return;
+    }
     access.lanes.runs(start, n, access.offset + still, |run| {
         let lanes = &mut out[run.lane..run.lane + run.lanes];
         match (run.first, run.stride) {
@@ -114,6 +123,45 @@ fn strided<S: Copy, T: Copy + Default>(
             }
         }
     });
+}
+
+/// Elements along axes `rest.., rows, last` with `N` elements in the last: whole rows at once, the ends one by one.
+#[inline(always)]
+fn blocks<T: Copy + Default, const N: usize>(
+    rest: &[Axis],
+    rows: Axis,
+    last: Axis,
+    start: usize,
+    out: &mut [T],
+    read: impl Fn(isize) -> T,
+) {
+    let mut lane = 0;
+    while lane < out.len() {
+        let (plane, within) = ((start + lane) / (rows.size * N), (start + lane) % (rows.size * N));
+        let (row, column) = (within / N, within % N);
+        let left = out.len() - lane;
+        let lanes = &mut out[lane..lane + left.min(rows.size * N - within)];
+        lane += lanes.len();
+        let Some(first) = place(rest, plane) else {
+            lanes.fill(T::default());
+            continue;
+        };
+        let head = if column == 0 { 0 } else { (N - column).min(lanes.len()) };
+        let (head, body) = lanes.split_at_mut(head);
+        let at = |row: usize, column: usize| first + row as isize * rows.stride + column as isize * last.stride;
+        head.iter_mut().enumerate().for_each(|(i, out)| *out = read(at(row, column + i)));
+        let row = row + usize::from(column != 0);
+        let mut whole = body.chunks_exact_mut(N);
+        let mut next = row;
+        for lanes in &mut whole {
+            for (i, out) in lanes.iter_mut().enumerate() {
+                *out = read(at(next, i));
+            }
+            next += 1;
+        }
+        let tail = whole.into_remainder();
+        tail.iter_mut().enumerate().for_each(|(i, out)| *out = read(at(next, i)));
+    }
 }
 
 /// Elements at a view's place moved by an index; NaN (0 for integers) where the index is out of range.
