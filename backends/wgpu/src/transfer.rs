@@ -10,6 +10,9 @@ use crate::errors::lock;
 use crate::gpu::Shared;
 use crate::memory::{GpuMemory, Raw};
 
+/// How long a finished read may wait for the thread that was given its callback; it is microseconds unless that thread hangs.
+const CALLBACK: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// Most bytes that travel in one piece.
 const PIECE: usize = 32 << 20;
 /// A staging buffer for reading is at least that large, so that small reads share one.
@@ -105,7 +108,8 @@ impl Shared {
             self.submitted();
             let _ = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: None });
         })?;
-        let mapped = receiver.try_recv().map_err(|e| self.guard.failure("reading", &e.to_string()))?;
+        // Another thread's poll may have taken the callback and be about to call it: wait for it, not for the device.
+        let mapped = receiver.recv_timeout(CALLBACK).map_err(|e| self.guard.failure("reading", &e.to_string()))?;
         mapped.map_err(|e| self.guard.failure("reading", &e.to_string()))?;
         let view = staging.get_mapped_range(0..size).map_err(|e| self.guard.failure("reading", &e.to_string()))?;
         piece.copy_from_slice(&view);
