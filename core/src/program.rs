@@ -23,14 +23,14 @@ use crate::var::Storage;
 pub(crate) struct Compiled {
     executable: Arc<dyn Executable>,
     plan: Plan,
-    outputs: Vec<Result_>,
+    outputs: Vec<Returned>,
     written: Vec<usize>,
     memory: Memory,
 }
 
 /// Shape, type and reusable buffers of one result.
 #[derive(Debug)]
-struct Result_ {
+struct Returned {
     shape: Vec<usize>,
     dtype: DType,
     bytes: usize,
@@ -115,7 +115,7 @@ impl Compiled {
         }
         let result = |(&node, &bytes): (&usize, &usize)| {
             let n = &graph.nodes[node];
-            Result_ { shape: n.shape.clone(), dtype: n.dtype, bytes, pool: Mutex::default() }
+            Returned { shape: n.shape.clone(), dtype: n.dtype, bytes, pool: Mutex::default() }
         };
         let outputs = graph.outputs.iter().zip(&schedule.output_bytes).map(result).collect();
         let executable = device.backend().compile(plan.clone())?;
@@ -145,7 +145,7 @@ impl Compiled {
     }
 
     fn tensors(&self, device: &Device, buffers: Vec<Buffer>) -> Vec<Tensor> {
-        let tensor = |(output, buffer): (&Result_, Buffer)| {
+        let tensor = |(output, buffer): (&Returned, Buffer)| {
             Tensor::from_buffer(buffer, output.shape.clone(), output.dtype, device.clone())
         };
         self.outputs.iter().zip(buffers).map(tensor).collect()

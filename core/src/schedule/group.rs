@@ -51,8 +51,6 @@ pub(crate) struct Group {
     pub(crate) reordered: HashMap<usize, (usize, View)>,
     /// Groups whose values this one reads.
     needs: BTreeSet<usize>,
-    /// External inputs that this one reads.
-    inputs: BTreeSet<usize>,
 }
 
 /// All groups, and for each stored node its group.
@@ -83,7 +81,6 @@ impl Group {
             stores: vec![(node, level)],
             reordered: HashMap::new(),
             needs: BTreeSet::new(),
-            inputs: BTreeSet::new(),
         }
     }
 
@@ -199,11 +196,8 @@ pub(crate) fn form(graph: &Graph, stored: &[bool], limits: &Limits, fuse: bool) 
 /// Notes that a group reads a stored node; a concatenation stands for its parts.
 fn add_read(graph: &Graph, groups: &mut Groups, group: usize, read: usize) {
     match &graph.nodes[read].op {
-        Op::Input(_) => {
-            groups.list[group].inputs.insert(read);
-        }
+        Op::Input(_) => {}
         Op::Concat => {
-            groups.list[group].inputs.insert(read);
             for producer in concat_groups(graph, groups, read) {
                 if producer != group {
                     groups.list[group].needs.insert(producer);
