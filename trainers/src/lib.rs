@@ -5,6 +5,7 @@
 
 pub mod checkpoint;
 pub mod data;
+pub mod events;
 pub mod metrics;
 pub mod optim;
 pub mod options;

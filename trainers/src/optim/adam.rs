@@ -123,7 +123,12 @@ impl Adam {
 
 impl Optimizer for Adam {
     #[track_caller]
-    fn update(&self, gradients: &[Tensor]) {
+    fn flatten(&self, gradients: &[Tensor]) -> Tensor {
+        self.flat.flatten(gradients)
+    }
+
+    #[track_caller]
+    fn apply(&self, gradient: &Tensor) {
         let AdamConfig { betas: (b1, b2), eps, .. } = self.config;
         let scalars = self.scalars.get();
         self.scalars.assign(&(&scalars * &self.scale + &self.shift));
@@ -131,7 +136,7 @@ impl Optimizer for Adam {
         // The same as in `scalars'`, from constants: three cheap operations each, done again for every element.
         let c1 = scalars.narrow(0, 2, 1) * b1 + (1.0 - b1);
         let c2 = scalars.narrow(0, 3, 1) * b2 + (1.0 - b2);
-        let (mut g, mut p) = (self.flat.gradient(gradients), self.flat.all.get());
+        let (mut g, mut p) = (self.flat.clipped(gradient), self.flat.all.get());
         match (self.config.decay, &self.decay) {
             (Decay::None, _) => {}
             (Decay::Gradient(w), _) => g = g + &p * w,
@@ -145,6 +150,10 @@ impl Optimizer for Adam {
         self.square.assign(&square);
         let root = (square / c2).sqrt() + eps;
         self.flat.all.assign(&(p - mean * rate / (root * c1)));
+    }
+
+    fn all(&self) -> &Var {
+        &self.flat.all
     }
 
     fn learning_rate(&self) -> &Var {

@@ -69,11 +69,9 @@ impl Flat {
         Tensor::try_from_slice(&values, &[self.all.len()], &self.all.device())
     }
 
-    /// All gradients, `[total]`, clipped to the norm if that was asked for.
-    ///
-    /// Clipping multiplies by `min(1, norm / (|g| + 1e-6))`. Source: PyTorch's `clip_grad_norm_`.
+    /// All gradients, `[total]`.
     #[track_caller]
-    pub(super) fn gradient(&self, gradients: &[Tensor]) -> Tensor {
+    pub(super) fn flatten(&self, gradients: &[Tensor]) -> Tensor {
         let count = self.parameters.len();
         assert!(gradients.len() == count, "update: {} gradients for {count} parameters", gradients.len());
         let mut parts = Vec::with_capacity(count);
@@ -81,11 +79,17 @@ impl Flat {
         for &i in &self.order {
             parts.push(flattened(&self.parameters[i], &gradients[i]));
         }
-        let g = Tensor::cat(&parts, 0);
+        Tensor::cat(&parts, 0)
+    }
+
+    /// The gradient scaled down to the norm, if that was asked for.
+    ///
+    /// Clipping multiplies by `min(1, norm / (|g| + 1e-6))`. Source: PyTorch's `clip_grad_norm_`.
+    pub(super) fn clipped(&self, g: &Tensor) -> Tensor {
         match self.clip {
-            None => g,
+            None => g.clone(),
             Some(norm) => {
-                let scale = (((&g * &g).sum(..).sqrt() + 1e-6).recip() * norm).clamp(0.0, 1.0);
+                let scale = (((g * g).sum(..).sqrt() + 1e-6).recip() * norm).clamp(0.0, 1.0);
                 g * scale
             }
         }

@@ -1,5 +1,55 @@
 //! Learning rates as functions of the step.
 
+use std::fmt::Debug;
+
+use anygrad_core::Result;
+
+/// A learning rate that changes from update to update.
+pub trait Schedule: Debug {
+    /// The rate of update number `step` (from 0).
+    fn rate(&self, step: u64) -> f64;
+
+    /// Told the watched value after each epoch (reduce-on-plateau listens).
+    fn observe(&mut self, value: f64) {
+        let _ = value;
+    }
+
+    /// What it has seen, for checkpoints; empty for functions of the step alone.
+    fn state(&self) -> Vec<f64> {
+        Vec::new()
+    }
+
+    /// Takes back what [`Schedule::state`] gave.
+    ///
+    /// # Errors
+    /// If that is the state of another kind of schedule.
+    fn restore(&mut self, state: &[f64]) -> Result<()> {
+        if state.is_empty() {
+            return Ok(());
+        }
+        Err(anygrad_core::Error::data(
+            "schedule",
+            "the saved run used another kind of schedule; use the same to resume",
+        ))
+    }
+}
+
+/// Any function of the step is a schedule.
+#[derive(Clone, Copy)]
+pub struct Rate<F>(pub F);
+
+impl<F> Debug for Rate<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rate(..)")
+    }
+}
+
+impl<F: Fn(u64) -> f64> Schedule for Rate<F> {
+    fn rate(&self, step: u64) -> f64 {
+        (self.0)(step)
+    }
+}
+
 /// Rises linearly to `highest` over `warmup` steps, then falls along half a cosine to `lowest` at step `end`, and stays.
 ///
 /// Source: nanoGPT, `get_lr` of train.py.

@@ -68,9 +68,14 @@ impl Sgd {
 
 impl Optimizer for Sgd {
     #[track_caller]
-    fn update(&self, gradients: &[Tensor]) {
+    fn flatten(&self, gradients: &[Tensor]) -> Tensor {
+        self.flat.flatten(gradients)
+    }
+
+    #[track_caller]
+    fn apply(&self, gradient: &Tensor) {
         let SgdConfig { momentum, weight_decay, nesterov, .. } = self.config;
-        let (mut g, p) = (self.flat.gradient(gradients), self.flat.all.get());
+        let (mut g, p) = (self.flat.clipped(gradient), self.flat.all.get());
         if weight_decay != 0.0 {
             g = g + &p * weight_decay;
         }
@@ -80,6 +85,10 @@ impl Optimizer for Sgd {
             g = if nesterov { g + next * momentum } else { next };
         }
         self.flat.all.assign(&(p - g * self.flat.rate.get()));
+    }
+
+    fn all(&self) -> &Var {
+        &self.flat.all
     }
 
     fn learning_rate(&self) -> &Var {
