@@ -24,6 +24,8 @@ pub struct Built {
     pub step: Step,
     /// The plan in words.
     pub explain: Box<dyn FnMut() -> Result<String>>,
+    /// Lets a step use at most so many bytes, and says what it then needs.
+    pub restrict: Box<dyn FnMut(u64) -> Result<anygrad::Memory>>,
     /// What one step needs.
     pub memory: anygrad::Memory,
     /// Kernels in one step.
@@ -62,9 +64,14 @@ fn built<M: Module + 'static>(
     let memory = program.borrow_mut().memory(&data)?;
     let kernels = program.borrow_mut().kernels(&data)?;
     let (other, same, again) = (program.clone(), data.clone(), data.clone());
+    let (third, like) = (program.clone(), data.clone());
     Ok(Built {
         step: Box::new(move || program.borrow_mut().run(data.clone())),
         explain: Box::new(move || other.borrow_mut().explain(&same)),
+        restrict: Box::new(move |bytes| {
+            third.borrow_mut().set_memory_budget(bytes);
+            third.borrow_mut().memory(&like)
+        }),
         memory,
         kernels,
         parameters,

@@ -55,6 +55,14 @@ pub trait Executable: Send + Sync + Debug {
     /// If the device was lost or refused the work.
     fn run(&self, external: &[Buffer]) -> Result<()>;
 
+    /// As [`Executable::run`], `times` in a row: GPUs get many runs in one submission.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    fn run_times(&self, external: &[Buffer], times: usize) -> Result<()> {
+        (0..times).try_for_each(|_| self.run(external))
+    }
+
     /// What would be printed to explain kernel `i`: shader text, chosen variant; empty if there is nothing to say.
     fn explain(&self, kernel: usize) -> String;
 }

@@ -125,6 +125,7 @@ impl Tensor {
                 format!("the result and dy must be floats of one shape and type; the result is {found}"),
             );
         }
+        crate::trace::differentiated(self.0.id);
         let wanted: Vec<Tensor> = targets.iter().map(Differentiable::tensor).collect();
         let ids: HashSet<u64> = wanted.iter().map(|t| t.0.id).collect();
         let between = between(self, &ids);

@@ -4,7 +4,7 @@
 //! Invariant: inputs of a node have smaller numbers; leaves are `Input(k)`, constants and iotas; there is no `Argument`,
 //! `State` or `Detach` left. [`crate::verify`] checks it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -25,6 +25,9 @@ pub struct Graph {
     pub updates: Vec<(usize, usize)>,
     /// Number of external buffers.
     pub externals: usize,
+    /// For each node its stage, where values are computed again to save memory (nodes of different stages are never computed
+    /// by one kernel); empty where that is not so.
+    pub stages: Vec<u32>,
 }
 
 /// One operation of a graph.
@@ -38,6 +41,13 @@ pub struct Node {
     pub shape: Vec<usize>,
     /// Type of its value.
     pub dtype: DType,
+}
+
+impl Graph {
+    /// The stage of a node.
+    pub(crate) fn stage(&self, node: usize) -> u32 {
+        self.stages.get(node).copied().unwrap_or_default()
+    }
 }
 
 impl Node {
@@ -65,57 +75,67 @@ pub(crate) enum External {
     Data(Tensor),
 }
 
+/// A line of the user's code.
+pub(crate) type Place = &'static Location<'static>;
+/// For each node of a graph the line that made it.
+pub(crate) type Places = [Option<Place>];
+
 /// A graph, what its external buffers are, and where in the user's code its nodes come from.
 #[derive(Debug)]
 pub(crate) struct Linear {
     pub(crate) graph: Graph,
     pub(crate) externals: Vec<External>,
-    pub(crate) places: Vec<Option<&'static Location<'static>>>,
+    pub(crate) places: Vec<Option<Place>>,
+    /// Where the part of the graph ends that was made before `loss`'s gradients were asked for.
+    pub(crate) boundary: usize,
 }
 
-/// Lists what `outputs` and `updates` need.
-pub(crate) fn linearize(outputs: &[Tensor], updates: &[(Arc<Storage>, Tensor)]) -> Linear {
+/// The tensors that `roots` depend on, in the order in which the user's code made them: inputs first, and a layer's gradients
+/// close to each other, so that values live as short as they can.
+fn needed<'a>(roots: impl Iterator<Item = &'a Tensor>) -> impl Iterator<Item = Tensor> {
+    let mut found: BTreeMap<u64, Tensor> = BTreeMap::new();
+    let mut pending: Vec<Tensor> = roots.cloned().collect();
+    while let Some(tensor) = pending.pop() {
+        if found.contains_key(&tensor.0.id) {
+            continue;
+        }
+        if tensor.0.data.get().is_none() {
+            pending.extend(tensor.value_inputs().iter().cloned());
+        }
+        found.insert(tensor.0.id, tensor);
+    }
+    found.into_values()
+}
+
+/// Lists what `outputs` and `updates` need; `loss` is the number of the tensor whose gradients were asked for, if any were.
+pub(crate) fn linearize(outputs: &[Tensor], updates: &[(Arc<Storage>, Tensor)], loss: Option<u64>) -> Linear {
     let mut externals: Vec<External> = Vec::new();
     let mut storages: HashMap<u64, usize> = HashMap::new();
     let mut numbers: HashMap<u64, usize> = HashMap::new();
     let mut builder = Builder::default();
-    let roots = outputs.iter().chain(updates.iter().map(|(_, t)| t));
-    for root in roots {
-        // Depth first without recursion: a node is numbered when all its inputs are.
-        let mut stack = vec![root.clone()];
-        while let Some(tensor) = stack.last().cloned() {
-            if numbers.contains_key(&tensor.0.id) {
-                stack.pop();
-                continue;
-            }
-            let known = tensor.0.data.get().is_some();
-            if !known {
-                let before = stack.len();
-                stack.extend(tensor.value_inputs().iter().filter(|t| !numbers.contains_key(&t.0.id)).cloned());
-                if stack.len() > before {
-                    continue;
+    let mut boundary = 0;
+    for tensor in needed(outputs.iter().chain(updates.iter().map(|(_, t)| t))) {
+        let mut external = |from: External| {
+            externals.push(from);
+            Op::Input(externals.len() - 1)
+        };
+        let (op, inputs) = if tensor.0.data.get().is_some() {
+            (external(External::Data(tensor.clone())), Vec::new())
+        } else {
+            match &tensor.0.op {
+                Op::Argument(k) => (external(External::Argument(*k)), Vec::new()),
+                Op::State(storage) => {
+                    let op = external(External::State(storage.clone()));
+                    storages.insert(storage.id(), externals.len() - 1);
+                    (op, Vec::new())
                 }
+                op => (op.clone(), tensor.value_inputs().iter().map(|t| numbers[&t.0.id]).collect()),
             }
-            stack.pop();
-            let mut external = |from: External| {
-                externals.push(from);
-                Op::Input(externals.len() - 1)
-            };
-            let (op, inputs) = if known {
-                (external(External::Data(tensor.clone())), Vec::new())
-            } else {
-                match &tensor.0.op {
-                    Op::Argument(k) => (external(External::Argument(*k)), Vec::new()),
-                    Op::State(storage) => {
-                        let op = external(External::State(storage.clone()));
-                        storages.insert(storage.id(), externals.len() - 1);
-                        (op, Vec::new())
-                    }
-                    op => (op.clone(), tensor.value_inputs().iter().map(|t| numbers[&t.0.id]).collect()),
-                }
-            };
-            let node = Node { op, inputs, shape: tensor.0.shape.clone(), dtype: tensor.0.dtype };
-            numbers.insert(tensor.0.id, builder.push(node, Some(tensor.0.place)));
+        };
+        let node = Node { op, inputs, shape: tensor.0.shape.clone(), dtype: tensor.0.dtype };
+        numbers.insert(tensor.0.id, builder.push(node, Some(tensor.0.place)));
+        if loss.is_some_and(|loss| tensor.0.id <= loss) {
+            boundary = builder.len();
         }
     }
     let mut graph_updates = Vec::new();
@@ -128,6 +148,6 @@ pub(crate) fn linearize(outputs: &[Tensor], updates: &[(Arc<Storage>, Tensor)]) 
     }
     let (nodes, places) = builder.finish();
     let outputs = outputs.iter().map(|t| numbers[&t.0.id]).collect();
-    let graph = Graph { nodes, outputs, updates: graph_updates, externals: externals.len() };
-    Linear { graph, externals, places }
+    let graph = Graph { nodes, outputs, updates: graph_updates, externals: externals.len(), stages: Vec::new() };
+    Linear { graph, externals, places, boundary }
 }

@@ -3,169 +3,23 @@
 //! Tensors read outside of programs are compiled through the same path, with a cache by the graph's structure.
 //! Nothing here waits for the device.
 
+mod compiled;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::backend::{Buffer, Executable, Plan};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{External, Graph, Linear, linearize};
+use crate::graph::{External, Graph, linearize};
 use crate::op::Op;
-use crate::schedule::schedule;
 use crate::shape;
 use crate::tensor::Tensor;
 pub use crate::tensors::Tensors;
 use crate::trace;
 use crate::var::Storage;
-
-/// A compiled graph.
-#[derive(Debug)]
-pub(crate) struct Compiled {
-    executable: Arc<dyn Executable>,
-    plan: Plan,
-    outputs: Vec<Returned>,
-    written: Vec<usize>,
-    memory: Memory,
-}
-
-/// Shape, type and reusable buffers of one result.
-#[derive(Debug)]
-struct Returned {
-    shape: Vec<usize>,
-    dtype: DType,
-    bytes: usize,
-    pool: Mutex<Vec<Buffer>>,
-}
-
-/// Bytes that a program needs while it runs; the same at every run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Memory {
-    /// Intermediate values, planned by their lifetimes.
-    pub scratch: u64,
-    /// Results of one run.
-    pub results: u64,
-    /// Arguments of one run.
-    pub arguments: u64,
-    /// Variables and captured tensors.
-    pub state: u64,
-}
-
-impl Memory {
-    /// All of it.
-    #[must_use]
-    pub fn peak(&self) -> u64 {
-        self.scratch + self.results + self.arguments + self.state
-    }
-}
-
-impl std::fmt::Display for Memory {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Memory { scratch, results, arguments, state } = self;
-        let peak = self.peak();
-        write!(
-            f,
-            "{peak} bytes: {state} of variables, {arguments} of arguments, {scratch} of scratch, {results} of results"
-        )
-    }
-}
-
-/// How many free buffers are kept per result: what a loop holds on to while the next step runs.
-const POOLED: usize = 4;
-
-impl Compiled {
-    fn new(device: &Device, linear: &Linear, fuse: bool) -> Result<Compiled> {
-        let graph = &linear.graph;
-        debug_assert_eq!(crate::verify::verify(graph), Ok(()));
-        let schedule = schedule(graph, &linear.places, device.limits(), fuse);
-        let plan = schedule.plan;
-        #[cfg(debug_assertions)]
-        for step in &plan.steps {
-            debug_assert_eq!(step.kernel.verify(), Ok(()), "{step:#?}");
-        }
-        let mut memory = Memory {
-            scratch: plan.slabs.iter().map(|&b| b as u64).sum(),
-            results: schedule.output_bytes.iter().map(|&b| b as u64).sum(),
-            ..Memory::default()
-        };
-        for (k, external) in linear.externals.iter().enumerate() {
-            let node = graph.nodes.iter().find(|n| n.op == Op::Input(k));
-            let bytes = node.map_or(0, |n| (n.len() * n.dtype.size()) as u64);
-            match external {
-                External::Argument(_) => memory.arguments += bytes,
-                External::State(_) | External::Data(_) => memory.state += bytes,
-            }
-        }
-        let available = device.memory_budget();
-        if memory.peak() > available {
-            return Err(Error::Memory {
-                what: format!("this program on {} ({memory})", device.name()),
-                needed: memory.peak(),
-                available,
-                limit: "the memory budget".into(),
-            });
-        }
-        let largest = plan.slabs.iter().chain(&schedule.output_bytes).copied().max().unwrap_or(0) as u64;
-        if largest > device.limits().buffer_bytes {
-            return Err(Error::Memory {
-                what: format!("a value of this program on {}", device.name()),
-                needed: largest,
-                available: device.limits().buffer_bytes,
-                limit: "the device's largest buffer".into(),
-            });
-        }
-        let result = |(&node, &bytes): (&usize, &usize)| {
-            let n = &graph.nodes[node];
-            Returned { shape: n.shape.clone(), dtype: n.dtype, bytes, pool: Mutex::default() }
-        };
-        let outputs = graph.outputs.iter().zip(&schedule.output_bytes).map(result).collect();
-        let executable = device.backend().compile(plan.clone())?;
-        Ok(Compiled { executable, plan, outputs, written: schedule.written, memory })
-    }
-
-    /// Runs with these external buffers; the results get buffers that nobody else holds.
-    fn run(&self, device: &Device, mut externals: Vec<Buffer>) -> Result<Vec<Buffer>> {
-        let mut results = Vec::with_capacity(self.outputs.len());
-        for output in &self.outputs {
-            let mut pool = output.pool.lock().unwrap_or_else(PoisonError::into_inner);
-            let buffer = match pool.iter().find(|b| b.is_unique()) {
-                Some(free) => free.clone(),
-                None => {
-                    let fresh = device.allocate(output.bytes)?;
-                    if pool.len() < POOLED {
-                        pool.push(fresh.clone());
-                    }
-                    fresh
-                }
-            };
-            results.push(buffer);
-        }
-        externals.extend(results.iter().cloned());
-        self.executable.run(&externals)?;
-        Ok(results)
-    }
-
-    fn tensors(&self, device: &Device, buffers: Vec<Buffer>) -> Vec<Tensor> {
-        let tensor = |(output, buffer): (&Returned, Buffer)| {
-            Tensor::from_buffer(buffer, output.shape.clone(), output.dtype, device.clone())
-        };
-        self.outputs.iter().zip(buffers).map(tensor).collect()
-    }
-}
-
-/// Buffers of a graph's external inputs, arguments from `arguments`.
-fn bind(externals: &[External], written: &[usize], arguments: &[Tensor]) -> Result<Vec<Buffer>> {
-    let realized = |tensor: &Tensor| match tensor.0.data.get() {
-        Some(buffer) => Ok(buffer.clone()),
-        None => tensor.device().allocate(0),
-    };
-    let buffer = |(k, external): (usize, &External)| match external {
-        External::Argument(i) => realized(&arguments[*i]),
-        External::Data(tensor) => realized(tensor),
-        External::State(storage) if written.contains(&k) => storage.buffer_for_writing(),
-        External::State(storage) => Ok(storage.buffer()),
-    };
-    externals.iter().enumerate().map(buffer).collect()
-}
+pub(crate) use compiled::Compiled;
+pub use compiled::Memory;
+use compiled::bind;
 
 /// Computes tensors outside of programs and keeps their numbers.
 #[track_caller]
@@ -182,7 +36,7 @@ pub(crate) fn realize(tensors: &[Tensor]) -> Result<()> {
     if let Some(other) = pending.iter().find(|t| *t.device() != device) {
         shape::fail("realize_all", format!("tensors of {} and {} at once", device.name(), other.device().name()));
     }
-    let linear = linearize(&pending, &[]);
+    let linear = linearize(&pending, &[], None);
     let known = lock(device.compiled()).get(&linear.graph).cloned();
     let compiled = match known {
         Some(compiled) => compiled,
@@ -196,7 +50,7 @@ pub(crate) fn realize(tensors: &[Tensor]) -> Result<()> {
             compiled
         }
     };
-    let buffers = compiled.run(&device, bind(&linear.externals, &[], &[])?)?;
+    let buffers = compiled.run(&device, bind(&linear.externals, &[], &[])?, 1)?;
     for (tensor, buffer) in pending.iter().zip(buffers) {
         let _ = tensor.0.data.set(buffer);
     }
@@ -218,9 +72,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub fn compute(tensors: &[Tensor], fuse: bool) -> Result<Vec<Tensor>> {
     let Some(first) = tensors.first() else { return Ok(Vec::new()) };
     let device = first.device().clone();
-    let linear = linearize(tensors, &[]);
+    let linear = linearize(tensors, &[], None);
     let compiled = Compiled::new(&device, &linear, fuse)?;
-    let buffers = compiled.run(&device, bind(&linear.externals, &[], &[])?)?;
+    let buffers = compiled.run(&device, bind(&linear.externals, &[], &[])?, 1)?;
     Ok(compiled.tensors(&device, buffers))
 }
 
@@ -231,6 +85,7 @@ pub struct Program<'a, A, R> {
     training: bool,
     closure: Box<dyn FnMut(A) -> R + 'a>,
     traced: Vec<Traced<R>>,
+    budget: Option<u64>,
 }
 
 /// One traced form of the closure.
@@ -247,12 +102,26 @@ struct Traced<R> {
 impl<'a, A: Tensors, R: Tensors> Program<'a, A, R> {
     /// A program that trains: Dropout drops, BatchNorm uses and updates batch statistics.
     pub fn training(device: &Device, closure: impl FnMut(A) -> R + 'a) -> Program<'a, A, R> {
-        Program { device: device.clone(), training: true, closure: Box::new(closure), traced: Vec::new() }
+        Program { device: device.clone(), training: true, closure: Box::new(closure), traced: Vec::new(), budget: None }
     }
 
     /// A program that does not train.
     pub fn inference(device: &Device, closure: impl FnMut(A) -> R + 'a) -> Program<'a, A, R> {
-        Program { device: device.clone(), training: false, closure: Box::new(closure), traced: Vec::new() }
+        Program {
+            device: device.clone(),
+            training: false,
+            closure: Box::new(closure),
+            traced: Vec::new(),
+            budget: None,
+        }
+    }
+
+    /// Lets it use at most so many bytes ([`Memory::peak`]): if it would need more, values of the forward part are computed
+    /// again for the gradients instead of being kept (activation checkpointing). The numbers are the same but for rounding
+    /// (other values may share a kernel). If it cannot be made to fit, running it is an error that says what it needs at least.
+    pub fn set_memory_budget(&mut self, bytes: u64) {
+        self.budget = Some(bytes);
+        self.traced.clear();
     }
 
     /// Runs once; returns without waiting for the device. New argument shapes are traced and compiled first.
@@ -268,7 +137,8 @@ impl<'a, A: Tensors, R: Tensors> Program<'a, A, R> {
         self.run_times(1, arguments)
     }
 
-    /// Runs `times` in a row with the same arguments, variables carried along; returns the last run's results.
+    /// Runs `times` in a row with the same arguments, variables carried along, in one submission (or few, if it is much work);
+    /// returns the last run's results.
     ///
     /// # Errors
     /// If memory is over the budget or the device fails.
@@ -297,12 +167,8 @@ impl<'a, A: Tensors, R: Tensors> Program<'a, A, R> {
         realize(&list)?;
         let device = self.device.clone();
         let traced = self.traced(&arguments, &list)?;
-        let mut buffers = Vec::new();
-        for _ in 0..times {
-            drop(std::mem::take(&mut buffers));
-            let externals = bind(&traced.externals, &traced.compiled.written, &list)?;
-            buffers = traced.compiled.run(&device, externals)?;
-        }
+        let externals = bind(&traced.externals, &traced.compiled.written, &list)?;
+        let buffers = traced.compiled.run(&device, externals, times)?;
         let mut tensors = traced.compiled.tensors(&device, buffers).into_iter();
         Ok(traced.results.map(&mut |old| tensors.next().unwrap_or_else(|| old.clone())))
     }
@@ -387,8 +253,11 @@ impl<'a, A: Tensors, R: Tensors> Program<'a, A, R> {
         let Some(trace) = trace::finish(guard) else { return Err(Error::Program("the trace was lost".into())) };
         let outputs = results.list();
         realize_captured(&outputs, &trace.assigned, trace.start)?;
-        let linear = linearize(&outputs, &trace.assigned);
-        let compiled = Compiled::new(&self.device, &linear, true)?;
+        let linear = linearize(&outputs, &trace.assigned, trace.loss);
+        let compiled = match self.budget {
+            Some(budget) => Compiled::within(&self.device, &linear, budget)?,
+            None => Compiled::new(&self.device, &linear, true)?,
+        };
         let results = results.map(&mut |_| Tensor::zeros(&[], &self.device));
         let arguments = list.iter().map(|t| (t.shape().to_vec(), t.dtype())).collect();
         let generation = crate::var::generation();
@@ -423,5 +292,5 @@ impl<A, R> std::fmt::Debug for Program<'_, A, R> {
 /// The graph of some tensors, for tests and tools.
 #[must_use]
 pub fn graph(tensors: &[Tensor]) -> Graph {
-    linearize(tensors, &[]).graph
+    linearize(tensors, &[], None).graph
 }

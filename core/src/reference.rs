@@ -49,7 +49,7 @@ pub fn values(tensors: &[Tensor]) -> Result<Vec<Vec<f64>>> {
 /// # Errors
 /// As [`values`].
 pub fn values_with(tensors: &[Tensor], leaves: &[(Tensor, Vec<f64>)]) -> Result<Vec<Vec<f64>>> {
-    let linear = linearize(tensors, &[]);
+    let linear = linearize(tensors, &[], None);
     let mut externals = Vec::with_capacity(linear.externals.len());
     for external in &linear.externals {
         externals.push(match external {

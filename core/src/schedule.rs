@@ -16,11 +16,11 @@ pub(crate) mod heavy;
 pub(crate) mod materialize;
 pub(crate) mod memory;
 pub(crate) mod place;
-
-use std::panic::Location;
+pub(crate) mod recompute;
+pub(crate) mod slices;
 
 use crate::backend::{Limits, Plan};
-use crate::graph::Graph;
+use crate::graph::{Graph, Places};
 
 /// A plan and what the program must know about it.
 #[derive(Debug)]
@@ -34,12 +34,8 @@ pub(crate) struct Schedule {
 }
 
 /// Plans a graph for a device. `fuse: false` gives every operation its own kernel, to check fusion against.
-pub(crate) fn schedule(
-    graph: &Graph,
-    places: &[Option<&'static Location<'static>>],
-    limits: &Limits,
-    fuse: bool,
-) -> Schedule {
+pub(crate) fn schedule(graph: &Graph, places: &Places, limits: &Limits, fuse: bool) -> Schedule {
+    let (graph, places) = &slices::shortened(graph, places, limits.binding_bytes);
     let mut forced = vec![false; graph.nodes.len()];
     loop {
         let stored = materialize::choose(graph, &forced, fuse);

@@ -78,6 +78,11 @@ impl Builder {
         self.push(Node { op: Op::Matmul, inputs, shape: node.shape, dtype: node.dtype }, place)
     }
 
+    /// Number of nodes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// The nodes and where they came from.
     pub(crate) fn finish(self) -> (Vec<Node>, Vec<Option<&'static Location<'static>>>) {
         (self.nodes, self.places)

@@ -29,6 +29,8 @@ pub(crate) struct Trace {
     /// Storages in the order of their first assignment, with their latest value, flat.
     pub(crate) assigned: Vec<(Arc<Storage>, Tensor)>,
     streams: u32,
+    /// The first tensor whose gradients were asked for.
+    pub(crate) loss: Option<u64>,
 }
 
 impl Trace {
@@ -78,6 +80,7 @@ pub(crate) fn begin(device: &Device, training: bool) -> Guard {
         states: HashMap::new(),
         assigned: Vec::new(),
         streams: 0,
+        loss: None,
     };
     TRACE.with_borrow_mut(|slot| *slot = Some(trace));
     Guard
@@ -107,6 +110,15 @@ pub(crate) fn active() -> bool {
 #[must_use]
 pub fn is_training() -> bool {
     TRACE.with_borrow(|trace| trace.as_ref().is_some_and(|t| t.training))
+}
+
+/// Notes that gradients of this tensor were asked for.
+pub(crate) fn differentiated(id: u64) {
+    TRACE.with_borrow_mut(|trace| {
+        if let Some(trace) = trace {
+            trace.loss.get_or_insert(id);
+        }
+    });
 }
 
 /// A variable's value at this point of the trace.

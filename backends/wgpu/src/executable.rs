@@ -57,6 +57,18 @@ pub(crate) struct Compiled {
 impl Compiled {
     /// Compiles all steps.
     pub(crate) fn new(shared: Arc<Shared>, plan: Plan, target: &Target) -> Result<Compiled> {
+        let most = shared.limits.max_storage_buffer_binding_size;
+        for step in &plan.steps {
+            let longest = step.bindings.iter().map(|b| b.bytes as u64).max().unwrap_or(0);
+            if longest > most {
+                return Err(Error::Memory {
+                    what: step.label.clone(),
+                    needed: longest,
+                    available: most,
+                    limit: format!("the largest stretch that a kernel of {} can see", shared.name),
+                });
+            }
+        }
         let mut slabs = Vec::new();
         for &bytes in &plan.slabs {
             slabs.push(shared.raw("a program's scratch memory", bytes)?);
@@ -150,6 +162,10 @@ impl Compiled {
 
 impl Executable for Compiled {
     fn run(&self, external: &[Buffer]) -> Result<()> {
+        self.run_times(external, 1)
+    }
+
+    fn run_times(&self, external: &[Buffer], times: usize) -> Result<()> {
         if external.len() != self.externals {
             let message = format!("{} buffers were given and the plan has {}", external.len(), self.externals);
             return Err(Error::Program(message));
@@ -169,7 +185,7 @@ impl Executable for Compiled {
                 made
             }
         };
-        recording.submit(&self.shared)
+        recording.submit(&self.shared, times)
     }
 
     fn explain(&self, kernel: usize) -> String {

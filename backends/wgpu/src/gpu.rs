@@ -155,12 +155,6 @@ impl Shared {
         if size > self.limits.max_buffer_size {
             return Err(memory(self.limits.max_buffer_size, "the largest buffer"));
         }
-        if size > self.limits.max_storage_buffer_binding_size {
-            return Err(memory(
-                self.limits.max_storage_buffer_binding_size,
-                "the largest stretch that a kernel can see",
-            ));
-        }
         if let Some(raw) = self.pool.take(size) {
             return Ok(raw);
         }
@@ -194,7 +188,7 @@ impl Backend for Gpu {
         let limits = &self.shared.limits;
         Limits {
             // Size classes round up.
-            buffer_bytes: limits.max_buffer_size.min(limits.max_storage_buffer_binding_size) / 9 * 8,
+            buffer_bytes: limits.max_buffer_size / 9 * 8,
             binding_bytes: limits.max_storage_buffer_binding_size,
             // Vectors of four f32 must not straddle stretches.
             alignment: (limits.min_storage_buffer_offset_alignment as usize).max(16),

@@ -14,6 +14,10 @@ use crate::memory::Raw;
 /// So many sets of external buffers are remembered: the batches of a loader come in turn, two or three at a time.
 const REMEMBERED: usize = 4;
 
+/// Dispatches in one submission at most, where a plan runs many times: a driver that sees no end of one for seconds resets
+/// the device.
+const DISPATCHES: usize = 1024;
+
 /// One plan with one set of external buffers.
 #[derive(Debug)]
 pub(crate) struct Recording {
@@ -92,13 +96,24 @@ impl Recording {
         Ok(Recording { serials, dispatches: made })
     }
 
-    /// Everything in one encoder, one pass, one submission.
-    pub(crate) fn submit(&self, shared: &Shared) -> Result<()> {
+    /// Everything in one encoder, one pass, one submission; many runs of large plans in several.
+    pub(crate) fn submit(&self, shared: &Shared, times: usize) -> Result<()> {
+        let most = (DISPATCHES / self.dispatches.len().max(1)).max(1);
+        let mut left = times;
+        while left > 0 {
+            let now = left.min(most);
+            self.submit_once(shared, now)?;
+            left -= now;
+        }
+        Ok(())
+    }
+
+    fn submit_once(&self, shared: &Shared, times: usize) -> Result<()> {
         shared.guard.scoped("running a program", 0, || {
             let mut encoder = shared.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                for dispatch in &self.dispatches {
+                for dispatch in std::iter::repeat_n(&self.dispatches, times).flatten() {
                     pass.set_pipeline(&dispatch.pipeline);
                     pass.set_bind_group(0, &dispatch.group, &[]);
                     let [x, y, z] = dispatch.workgroups;

@@ -1,5 +1,6 @@
 //! Steps per second of the workloads on one device:
-//! `cargo run --release -p anygrad-benches --bin steps -- [--device cpu] [--explain] [w1 w2 ..]`.
+//! `cargo run --release -p anygrad-benches --bin steps -- [--device cpu] [--explain] [--memory 0.5] [w1 w2 ..]`.
+//! `--memory` allows that share of the plain program's peak: values are computed again to fit.
 
 use std::time::Instant;
 
@@ -13,12 +14,13 @@ const BLOCKS: usize = 7;
 
 fn main() -> Result<()> {
     let mut device = "best".to_string();
-    let (mut names, mut explain) = (Vec::new(), false);
+    let (mut names, mut explain, mut share) = (Vec::new(), false, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--device" => device = arguments.next().unwrap_or_default(),
             "--explain" => explain = true,
+            "--memory" => share = arguments.next().and_then(|text| text.parse::<f64>().ok()),
             name => names.push(name.to_string()),
         }
     }
@@ -27,6 +29,9 @@ fn main() -> Result<()> {
     for workload in WORKLOADS.iter().filter(|w| names.is_empty() || names.iter().any(|n| n == w.name)) {
         let begin = Instant::now();
         let mut built = (workload.build)(&device)?;
+        if let Some(share) = share {
+            built.memory = (built.restrict)((built.memory.peak() as f64 * share) as u64)?;
+        }
         (built.step)()?.item()?;
         let first = begin.elapsed();
         if explain {

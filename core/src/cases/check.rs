@@ -49,7 +49,7 @@ pub fn check_meaning(case: &Case) -> Outcome {
     let device = crate::testing::device();
     let inputs: Vec<Tensor> = case.inputs.iter().map(|input| input.tensor(&device)).collect();
     let outputs = (case.f)(&inputs);
-    verify(&linearize(&outputs, &[]).graph)?;
+    verify(&linearize(&outputs, &[], None).graph)?;
     values(&outputs).map_err(|e| e.to_string())?;
     if !case.differentiable {
         return Ok(());
@@ -58,7 +58,7 @@ pub fn check_meaning(case: &Case) -> Outcome {
     let targets: Vec<Tensor> = floats.iter().map(|&k| inputs[k].clone()).collect();
     let loss = loss(&outputs);
     let gradients = loss.gradients(&targets);
-    verify(&linearize(&gradients, &[]).graph)?;
+    verify(&linearize(&gradients, &[], None).graph)?;
     let found = values(&gradients).map_err(|e| e.to_string())?;
     let total: usize = targets.iter().map(Tensor::len).sum();
     // The loss where every input has moved by `step` along its direction.

@@ -252,7 +252,11 @@ fn join(
     }
     let mut tried = BTreeSet::new();
     for candidate in candidates {
-        if !tried.insert(candidate) || groups.list[candidate].stores.len() >= STORES {
+        let other = &groups.list[candidate];
+        if !tried.insert(candidate)
+            || other.stores.len() >= STORES
+            || graph.stage(node) != graph.stage(other.stores[0].0)
+        {
             continue;
         }
         let Some(merged) = merge(graph, &groups.list[candidate], node, alone) else { continue };

@@ -4,12 +4,8 @@
 //! Invariants: a kernel's inputs and outputs lie in different slabs unless it updates in place; every reader of a
 //! variable's old value runs before the kernel that overwrites it.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
-use std::panic::Location;
-
 use crate::backend::{Binding, Limits, Plan, Slot, Step};
-use crate::graph::Graph;
+use crate::graph::{Graph, Places};
 use crate::kernel::{Core, Inst, Kernel, Operand};
 use crate::schedule::Schedule;
 use crate::schedule::collapse;
@@ -17,12 +13,15 @@ use crate::schedule::emit::Emitted;
 use crate::schedule::emit::NeedsBuffer;
 use crate::schedule::group::Groups;
 use crate::schedule::place::{Home, Placement, place};
+use crate::schedule::slices::{self, Part};
 use crate::view::{Layout, View};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 /// Orders kernels, gives values memory, and binds.
 pub(crate) fn plan(
     graph: &Graph,
-    places: &[Option<&'static Location<'static>>],
+    places: &Places,
     groups: &Groups,
     kernels: Vec<Emitted>,
     limits: &Limits,
@@ -30,7 +29,7 @@ pub(crate) fn plan(
     let placement = place(graph, groups, kernels, limits)?;
     let order = order(&placement);
     let (slab_of, slabs) = slabs(graph, &placement, &order);
-    let steps = order.iter().map(|&k| step(graph, places, &placement, k, &slab_of, limits)).collect();
+    let steps = order.iter().flat_map(|&k| steps(graph, places, &placement, k, &slab_of, limits)).collect();
     let output_bytes = graph.outputs.iter().map(|&node| bytes(graph, node)).collect();
     let externals = graph.externals + graph.outputs.len();
     let written = graph.updates.iter().map(|u| u.0).collect();
@@ -42,27 +41,32 @@ pub(crate) fn bytes(graph: &Graph, node: usize) -> usize {
     (graph.nodes[node].len() * graph.nodes[node].dtype.size()).next_multiple_of(4).max(4)
 }
 
-/// Kernels so that all that one needs run before it; the order of the user's code where that is free.
+/// Kernels in the order of the user's code, each right after what it needs and what has not run before: copies and values
+/// that are computed again come when they are asked for, not as soon as they could.
 fn order(placement: &Placement) -> Vec<usize> {
     let count = placement.kernels.len();
-    let mut waits = vec![0; count];
-    let mut unlocks = vec![Vec::new(); count];
-    for (kernel, before) in placement.before.iter().enumerate() {
-        waits[kernel] = before.len();
-        before.iter().for_each(|&b| unlocks[b].push(kernel));
-    }
-    let mut ready: BinaryHeap<Reverse<usize>> = (0..count).filter(|&k| waits[k] == 0).map(Reverse).collect();
     let mut order = Vec::with_capacity(count);
-    while let Some(Reverse(kernel)) = ready.pop() {
-        order.push(kernel);
-        for &next in &unlocks[kernel] {
-            waits[next] -= 1;
-            if waits[next] == 0 {
-                ready.push(Reverse(next));
+    // 0: not seen, 1: waits for what it needs, 2: in the order.
+    let mut state = vec![0u8; count];
+    for first in 0..count {
+        let mut stack = vec![first];
+        while let Some(&kernel) = stack.last() {
+            if state[kernel] == 0 {
+                state[kernel] = 1;
+                let before = stack.len();
+                stack.extend(placement.before[kernel].iter().filter(|&&b| state[b] < 2));
+                let circle = stack[before..].iter().any(|&b| state[b] == 1);
+                assert!(!circle, "schedule: kernels wait for each other in a circle: a defect of anygrad");
+                stack[before..].reverse();
+                continue;
+            }
+            stack.pop();
+            if state[kernel] == 1 {
+                state[kernel] = 2;
+                order.push(kernel);
             }
         }
     }
-    assert_eq!(order.len(), count, "schedule: kernels wait for each other in a circle: a defect of anygrad");
     order
 }
 
@@ -119,17 +123,45 @@ fn slabs(graph: &Graph, placement: &Placement, order: &[usize]) -> (Vec<Option<u
     (slab_of, sizes)
 }
 
-/// One kernel with its bindings, each the shortest aligned stretch that holds what it touches.
-fn step(
+/// One kernel, in as many parts as it takes for every binding to be short enough for the device.
+fn steps(
     graph: &Graph,
-    places: &[Option<&'static Location<'static>>],
+    places: &Places,
     placement: &Placement,
     number: usize,
     slab_of: &[Option<usize>],
     limits: &Limits,
+) -> Vec<Step> {
+    let bound = |part: &Part| step(graph, places, placement, number, part, slab_of, limits);
+    let longest = |step: &Step| step.bindings.iter().map(|b| b.bytes as u64).max().unwrap_or(0);
+    let mut pending = vec![Part::whole(placement.kernels[number].kernel.clone())];
+    let mut steps = Vec::new();
+    while let Some(part) = pending.pop() {
+        let whole = bound(&part);
+        let halves = (longest(&whole) > limits.binding_bytes).then(|| {
+            let cuts = slices::axes(&part.kernel).into_iter().filter_map(|axis| part.halves(axis, limits.alignment));
+            cuts.min_by_key(|[first, _]| longest(&bound(first)))
+        });
+        match halves.flatten() {
+            Some([first, second]) if longest(&bound(&first)) < longest(&whole) => pending.extend([second, first]),
+            _ => steps.push(whole),
+        }
+    }
+    steps
+}
+
+/// One kernel with its bindings, each the shortest aligned stretch that holds what it touches.
+fn step(
+    graph: &Graph,
+    places: &Places,
+    placement: &Placement,
+    number: usize,
+    part: &Part,
+    slab_of: &[Option<usize>],
+    limits: &Limits,
 ) -> Step {
     let emitted = &placement.kernels[number];
-    let mut kernel = emitted.kernel.clone();
+    let mut kernel = part.kernel.clone();
     let mut bindings = Vec::new();
     let slot = |block: usize| match (placement.blocks[block].home, slab_of[block]) {
         (Home::External(k), _) => Slot::External(k),
@@ -138,6 +170,7 @@ fn step(
     };
     for (input, &(node, offset)) in emitted.sources.iter().enumerate() {
         let (block, start) = placement.find(graph, node);
+        let start = start + part.shifts[input];
         let size = kernel.inputs[input].dtype.size();
         let range = touched(&kernel, input).unwrap_or((0, 0));
         let (first, len) = stretch(start + offset, range, size, limits.alignment);
@@ -273,7 +306,7 @@ fn move_input(kernel: &mut Kernel, input: usize, by: isize) {
 }
 
 /// What the kernel computes, and the user's line that asked for it.
-fn label(graph: &Graph, places: &[Option<&'static Location<'static>>], targets: &[usize]) -> String {
+fn label(graph: &Graph, places: &Places, targets: &[usize]) -> String {
     let names: Vec<String> = targets.iter().filter_map(|&t| graph.nodes.get(t)).map(|n| n.op.name()).collect();
     if names.is_empty() {
         return "copy".into();

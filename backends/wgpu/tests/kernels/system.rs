@@ -133,7 +133,7 @@ fn what_cannot_be_done_is_an_error() {
     // Memory.
     let error = gpu.allocate(1 << 40).unwrap_err();
     assert!(matches!(error, Error::Memory { .. }), "{error}");
-    let error = gpu.allocate(gpu.limits().binding_bytes as usize + 4).unwrap_err();
+    let error = gpu.allocate(gpu.limits().buffer_bytes as usize / 8 * 9 + 4).unwrap_err();
     assert!(matches!(error, Error::Memory { .. }), "{error}");
     // Types.
     assert!(!gpu.supports(DType::F64) && gpu.supports(DType::Bool));
