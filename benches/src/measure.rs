@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use anygrad::Result;
+use anygrad::{Result, Tensor};
 
 use crate::workloads::Built;
 
@@ -15,6 +15,8 @@ pub struct Running {
     /// The workload.
     pub built: Built,
     rate: f64,
+    /// Seconds per step that this thread was busy with asking for it, in the last block.
+    pub host: f64,
 }
 
 impl Running {
@@ -23,7 +25,7 @@ impl Running {
     /// # Errors
     /// If the device fails.
     pub fn warm(built: Built, seconds: f64) -> Result<Running> {
-        let mut running = Running { built, rate: 1.0 };
+        let mut running = Running { built, rate: 1.0, host: f64::NAN };
         for part in [0.0, 0.0, 0.25, 0.5] {
             running.block(part * seconds)?;
         }
@@ -41,10 +43,19 @@ impl Running {
         for _ in 1..steps {
             loss = (self.built.step)()?;
         }
-        loss.item()?;
+        self.host = begin.elapsed().as_secs_f64() / steps as f64;
+        read(&loss)?;
         self.rate = steps as f64 / begin.elapsed().as_secs_f64();
         Ok(self.rate)
     }
+}
+
+/// Waits until a step is done: reads its loss, or one number of its result.
+///
+/// # Errors
+/// If the device fails.
+pub fn read(result: &Tensor) -> Result<f64> {
+    if result.len() == 1 { result.item() } else { result.reshape([-1]).narrow(0, 0, 1).item() }
 }
 
 /// Median, least and greatest of numbers.

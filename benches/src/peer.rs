@@ -17,32 +17,42 @@ pub struct Peer {
     pub version: String,
 }
 
+/// How a peer's program is called.
+///
+/// # Errors
+/// If it is not there, in words.
+pub fn command(name: &str, device: &str) -> Result<Command, String> {
+    let here = std::env::var_os("BENCHES").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    if name == "torch" {
+        let python = std::env::var_os("TORCH_PYTHON").ok_or("TORCH_PYTHON names no Python with PyTorch")?;
+        let mut command = Command::new(python);
+        command.arg(here.join("torch/workloads.py")).args(["--device", device]);
+        let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        command.arg("--threads").arg(threads.to_string());
+        return Ok(command);
+    }
+    if device != "cpu" {
+        return Err(format!("it runs on the CPU only, not on {device}"));
+    }
+    let path = std::env::var_os("PEERS").map_or_else(|| here.join("../target/peers/release/peers"), PathBuf::from);
+    if !path.exists() {
+        return Err(format!("no {}; benches/README.md says how it is built", path.display()));
+    }
+    let mut command = Command::new(path);
+    command.arg(name);
+    Ok(command)
+}
+
 impl Peer {
     /// Starts `torch`, `burn-flex` or `candle`; `device` is a PyTorch device's name.
     ///
     /// # Errors
     /// If it is not there, in words.
     pub fn start(name: &str, device: &str) -> Result<Peer, String> {
-        let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        let mut command = if name == "torch" {
-            let python = std::env::var_os("TORCH_PYTHON").ok_or("TORCH_PYTHON names no Python with PyTorch")?;
-            let mut command = Command::new(python);
-            command.arg(here.join("torch/workloads.py")).args(["--serve", "--device", device]);
-            let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-            command.arg("--threads").arg(threads.to_string());
-            command
-        } else if device == "cpu" {
-            let built = || here.join("../target/peers/release/peers");
-            let path = std::env::var_os("PEERS").map_or_else(built, PathBuf::from);
-            if !path.exists() {
-                return Err(format!("no {}; benches/README.md says how it is built", path.display()));
-            }
-            let mut command = Command::new(path);
-            command.arg(name);
-            command
-        } else {
-            return Err(format!("it runs on the CPU only, not on {device}"));
-        };
+        let mut command = command(name, device)?;
+        if name == "torch" {
+            command.arg("--serve");
+        }
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = spawned.map_err(|error| format!("{command:?}: {error}"))?;
         let (Some(ask), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {

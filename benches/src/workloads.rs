@@ -1,5 +1,11 @@
-//! The workloads W1 to W4 that every comparison runs: forward, backward and Adam (rate 1e-3) on random data that is
-//! already on the device. Names and sizes are those of `benches/README.md`.
+//! What every comparison runs, on random data that is already on the device: training steps W1 to W6 (forward, backward and
+//! Adam, rate 1e-3), and single heavy operations (`single`). Names and sizes are those of `benches/README.md`.
+
+mod larger;
+mod single;
+
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use anygrad::prelude::*;
 
@@ -13,6 +19,8 @@ pub struct Workload {
     pub name: &'static str,
     /// What it is, in a line.
     pub about: &'static str,
+    /// Floating-point operations of a step, where a single operation is measured.
+    pub operations: Option<f64>,
     /// Builds model, optimizer, data and program.
     pub build: fn(&Device) -> Result<Built>,
 }
@@ -20,7 +28,7 @@ pub struct Workload {
 /// A workload on a device.
 #[expect(missing_debug_implementations, reason = "a closure has none")]
 pub struct Built {
-    /// One training step.
+    /// One step.
     pub step: Step,
     /// The plan in words.
     pub explain: Box<dyn FnMut() -> Result<String>>,
@@ -37,12 +45,43 @@ pub struct Built {
 }
 
 /// All workloads.
-pub const WORKLOADS: [Workload; 4] = [
-    Workload { name: "w1", about: "batch 256, 784-512-256-10, ReLU, cross-entropy", build: w1 },
-    Workload { name: "w2", about: "batch 64, 1x28x28, two convolutions, two linear layers, cross-entropy", build: w2 },
-    Workload { name: "w3", about: "character transformer: batch 16 x 64, width 128, 4 layers", build: w3 },
-    Workload { name: "w4", about: "batch 64, 4-64-64-2, tanh, mean squared error", build: w4 },
+pub const WORKLOADS: &[Workload] = &[
+    Workload { name: "w1", operations: None, about: "batch 256, 784-512-256-10, ReLU, cross-entropy", build: w1 },
+    Workload {
+        name: "w2",
+        operations: None,
+        about: "batch 64, 1x28x28, two convolutions, two linear layers, cross-entropy",
+        build: w2,
+    },
+    Workload {
+        name: "w3",
+        operations: None,
+        about: "character transformer: batch 16 x 64, width 128, 4 layers",
+        build: w3,
+    },
+    Workload { name: "w4", operations: None, about: "batch 64, 4-64-64-2, tanh, mean squared error", build: w4 },
+    Workload {
+        name: "w5",
+        operations: None,
+        about: "ResNet-18 for 3x32x32, batch 64, batch norm",
+        build: larger::resnet,
+    },
+    Workload { name: "w6", operations: None, about: "LSTM, batch 64, 30 steps of 14, hidden 100", build: larger::lstm },
+    single::product("m256", 256, single::matmul::<256>),
+    single::product("m512", 512, single::matmul::<512>),
+    single::product("m1024", 1024, single::matmul::<1024>),
+    single::product("m2048", 2048, single::matmul::<2048>),
+    single::product("m4096", 4096, single::matmul::<4096>),
+    single::product("m8192", 8192, single::matmul::<8192>),
+    single::product("m1024-at", 1024, single::left_transposed::<1024>),
+    single::product("m1024-bt", 1024, single::right_transposed::<1024>),
+    single::product("m1024-f16", 1024, single::half::<1024>),
+    single::product("m4096-f16", 4096, single::half::<4096>),
+    single::CONVOLUTION,
 ];
+
+/// What is compared if nothing else is asked for.
+pub const USUAL: &str = "w1,w2,w3,w4,w5,w6,m256,m512,m1024,m2048,m1024-at,m1024-bt,c";
 
 fn built<M: Module + 'static>(
     device: &Device,
@@ -59,23 +98,36 @@ fn built<M: Module + 'static>(
         adam.update(&value.gradients(&updated));
         value
     });
-    let program = std::rc::Rc::new(std::cell::RefCell::new(program));
-    let data = (x, y);
+    shared(program, (x, y), parameters, Some)
+}
+
+/// A program and its data as the closures that a comparison calls; `first` picks what a step returns.
+fn shared<R: anygrad::program::Tensors + 'static>(
+    program: Program<'static, (Tensor, Tensor), R>,
+    data: (Tensor, Tensor),
+    parameters: Vec<Var>,
+    first: fn(R) -> Option<Tensor>,
+) -> Result<Built> {
+    let program = Rc::new(RefCell::new(program));
     let memory = program.borrow_mut().memory(&data)?;
     let kernels = program.borrow_mut().kernels(&data)?;
-    let (other, same, again) = (program.clone(), data.clone(), data.clone());
-    let (third, like) = (program.clone(), data.clone());
+    let each = || (program.clone(), data.clone());
+    let (run, explain, restrict) = (each(), each(), each());
+    let step = move || {
+        let results = run.0.borrow_mut().run(run.1.clone())?;
+        first(results).ok_or_else(|| Error::Program("the workload returns nothing".into()))
+    };
     Ok(Built {
-        step: Box::new(move || program.borrow_mut().run(data.clone())),
-        explain: Box::new(move || other.borrow_mut().explain(&same)),
+        step: Box::new(step),
+        explain: Box::new(move || explain.0.borrow_mut().explain(&explain.1)),
         restrict: Box::new(move |bytes| {
-            third.borrow_mut().set_memory_budget(bytes);
-            third.borrow_mut().memory(&like)
+            restrict.0.borrow_mut().set_memory_budget(bytes);
+            restrict.0.borrow_mut().memory(&restrict.1)
         }),
         memory,
         kernels,
         parameters,
-        data: again,
+        data,
     })
 }
 

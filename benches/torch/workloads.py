@@ -1,10 +1,11 @@
-"""The workloads W1 to W4 in PyTorch: sizes, names and parameter order are those of src/workloads.rs.
+"""The workloads of src/workloads.rs in PyTorch, with the same sizes, names and parameter order.
 
     python3 workloads.py [--device cpu] [--threads 2] [--modes eager,fused] [--compile] [w1 w2 ..]
 
 prints a line of JSON for each workload and mode: the median, least and greatest steps per second of 7 blocks of half a
 second. `--serve` is what `compare` speaks: it says its version, reads lines `WORKLOAD MODE SECONDS` and answers `{"steps_per_s": …}`, or
 `WORKLOAD losses FILE STEPS [float64]` and answers `{"losses": […]}`, having trained from the file's weights on its data.
+`--first WORKLOAD` runs one step, says so, and after twenty more how much memory the process had at most.
 """
 
 import argparse
@@ -82,6 +83,48 @@ class Transformer(nn.Module):
         return self.head(self.norm(x)).flatten(0, 1)
 
 
+class Residual(nn.Module):
+    def __init__(self, a, b, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(a, b, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(b)
+        self.conv2 = nn.Conv2d(b, b, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(b)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or a != b:
+            self.shortcut = nn.Sequential(nn.Conv2d(a, b, 1, stride, bias=False), nn.BatchNorm2d(b))
+
+    def forward(self, x):
+        y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        return F.relu(y + self.shortcut(x))
+
+
+class ResNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+        self.norm = nn.BatchNorm2d(64)
+        widths = [(64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1), (256, 512, 2), (512, 512, 1)]
+        self.blocks = nn.ModuleList(Residual(*each) for each in widths)
+        self.head = nn.Linear(512, 10)
+
+    def forward(self, x):
+        x = F.relu(self.norm(self.stem(x)))
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x.mean((2, 3)))
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(14, 100, batch_first=True)
+        self.head = nn.Linear(100, 1)
+
+    def forward(self, x):
+        return self.head(self.lstm(x)[0][:, -1])
+
+
 def labels(count, classes):
     return torch.arange(count) * 7919 % classes
 
@@ -97,7 +140,41 @@ def workload(name):
         return Transformer(), numbers[:-1].view(16, 64), numbers[1:], F.cross_entropy
     if name == "w4":
         return Mlp([4, 64, 64, 2], torch.tanh), torch.randn(64, 4), torch.randn(64, 2), F.mse_loss
+    if name == "w5":
+        return ResNet(), torch.randn(64, 3, 32, 32), labels(64, 10), F.cross_entropy
+    if name == "w6":
+        return Recurrent(), torch.randn(64, 30, 14), torch.randn(64, 1), F.mse_loss
     raise ValueError(f"no workload {name}")
+
+
+class Single:
+    """A product `m256`, `m1024-at`, `m4096-f16` .. or the convolution `c` with both gradients."""
+
+    def __init__(self, name, mode, device):
+        if mode != "eager":
+            raise ValueError(f"{name} has no mode {mode}")
+        size, _, form = name[1:].partition("-")
+        if name == "c":
+            x, w = torch.randn(16, 64, 56, 56, device=device), torch.randn(64, 64, 3, 3, device=device)
+            dy = torch.randn(16, 64, 56, 56, device=device)
+            x.requires_grad_(), w.requires_grad_()
+
+            def run():
+                y = F.conv2d(x, w, padding=1)
+                return torch.autograd.grad(y, (x, w), dy)[1]
+
+        else:
+            kind = torch.float16 if form == "f16" else torch.float32
+            a, b = (torch.randn(int(size), int(size), device=device).to(kind) for _ in range(2))
+            a, b = (a.T if form == "at" else a), (b.T if form == "bt" else b)
+
+            def run():
+                return a @ b
+
+        self.run, self.device, self.rate = run, device, 1.0
+
+    def step(self):
+        return self.run().flatten()[0]
 
 
 class Running:
@@ -130,24 +207,37 @@ class Running:
         self.adam.step()
         return loss
 
-    def block(self, seconds):
-        """Steps per second over about this many seconds; the loss is read once, at the end."""
-        steps = max(1, math.ceil(self.rate * seconds))
-        begin = time.perf_counter()
-        for _ in range(steps):
-            loss = self.step()
-        loss.item()
-        if self.device != "cpu":
-            torch.cuda.synchronize()
-        self.rate = steps / (time.perf_counter() - begin)
-        return self.rate
 
-    def warm(self, seconds):
-        self.block(0)
-        self.block(0)
-        self.block(seconds / 4)
-        self.block(seconds / 2)
-        return self
+def block(running, seconds):
+    """Steps per second over about this many seconds; the loss is read once, at the end."""
+    steps = max(1, math.ceil(running.rate * seconds))
+    begin = time.perf_counter()
+    for _ in range(steps):
+        loss = running.step()
+    loss.item()
+    if running.device != "cpu":
+        torch.cuda.synchronize()
+    running.rate = steps / (time.perf_counter() - begin)
+    return running.rate
+
+
+def started(name, mode, device, seconds):
+    """A workload that was built and warmed up."""
+    running = Running(name, mode, device) if name[0] == "w" else Single(name, mode, device)
+    for part in [0, 0, seconds / 4, seconds / 2]:
+        block(running, part)
+    return running
+
+
+def first(name, mode, device):
+    """Says when the first step is done, then how much memory it took at most."""
+    running = Running(name, mode, device)
+    print(json.dumps({"loss": running.step().item()}), flush=True)
+    for _ in range(20):
+        running.step().item()
+    with open("/proc/self/status") as status:
+        kilobytes = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    print(json.dumps({"peak_bytes": kilobytes * 1024}), flush=True)
 
 
 def losses(name, file, steps, device, exact):
@@ -174,8 +264,8 @@ def serve(device):
             else:
                 seconds = float(rest[0])
                 if (name, mode) not in running:
-                    running[name, mode] = Running(name, mode, device).warm(seconds)
-                answer = {"steps_per_s": running[name, mode].block(seconds)}
+                    running[name, mode] = started(name, mode, device, seconds)
+                answer = {"steps_per_s": block(running[name, mode], seconds)}
         except Exception as error:  # Whatever it is, `compare` says it and goes on with the others.
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)
@@ -191,6 +281,7 @@ def main():
     parser.add_argument("--blocks", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--serve", action="store_true")
+    parser.add_argument("--first")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     # float32 means float32: no TF32 on GPUs.
@@ -199,11 +290,13 @@ def main():
     torch.manual_seed(0)
     if options.serve:
         return serve(options.device)
+    if options.first:
+        return first(options.first, options.modes.split(",")[0], options.device)
     modes = options.modes.split(",") + (["compile"] if options.compile else [])
     for name in options.workloads:
         for mode in modes:
-            running = Running(name, mode, options.device).warm(options.seconds)
-            rates = [running.block(options.seconds) for _ in range(options.blocks)]
+            running = started(name, mode, options.device, options.seconds)
+            rates = [block(running, options.seconds) for _ in range(options.blocks)]
             line = {"name": name, "mode": mode, "steps_per_s": statistics.median(rates)}
             print(json.dumps(line | {"min": min(rates), "max": max(rates)}), flush=True)
 

@@ -4,7 +4,8 @@ use burn::nn::attention::{MhaInput, MultiHeadAttention, MultiHeadAttentionConfig
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::loss::{CrossEntropyLossConfig, MseLoss, Reduction};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, PaddingConfig2d};
+use burn::nn::{BatchNorm, BatchNormConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig};
+use burn::nn::{Linear, LinearConfig, Lstm, LstmConfig, PaddingConfig2d};
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::prelude::*;
 use burn::tensor::activation::{gelu, relu, tanh};
@@ -20,8 +21,40 @@ pub fn build(workload: &str) -> Result<Step, String> {
         "w2" => Ok(w2(&device)),
         "w3" => Ok(w3(&device)),
         "w4" => Ok(w4(&device)),
-        other => Err(format!("no workload {other}")),
+        "w5" => Ok(w5(&device)),
+        "w6" => Ok(w6(&device)),
+        "c" => Ok(c(&device)),
+        other => match other.strip_prefix('m').map(|size| size.split_once('-').unwrap_or((size, ""))) {
+            Some((size, form @ ("" | "at" | "bt"))) if size.parse::<usize>().is_ok() => {
+                Ok(product(size.parse().unwrap_or(1), form, &Device::flex()))
+            }
+            _ => Err(format!("no workload {other}")),
+        },
     }
+}
+
+/// A product of square matrices; one number is read.
+fn product(n: usize, form: &str, device: &Device) -> Step {
+    let (a, b) = (normal([n, n], device), normal([n, n], device));
+    let a = if form == "at" { a.transpose() } else { a };
+    let b = if form == "bt" { b.transpose() } else { b };
+    Box::new(move |read| {
+        let y = a.clone().matmul(b.clone());
+        if read { Ok(y.slice([0..1, 0..1]).into_scalar::<f32>()) } else { Ok(0.0) }
+    })
+}
+
+/// The convolution with both gradients (of the sum of its values).
+fn c(device: &Device) -> Step {
+    let (x, w) = (normal([16, 64, 56, 56], device), normal([64, 64, 3, 3], device));
+    Box::new(move |read| {
+        let (x, w) = (x.clone().require_grad(), w.clone().require_grad());
+        let options = burn::tensor::ops::ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+        let y = burn::tensor::module::conv2d(x.clone(), w.clone(), None, options);
+        let gradients = y.backward();
+        let (_, dw) = (x.grad(&gradients).ok_or("no gradient")?, w.grad(&gradients).ok_or("no gradient")?);
+        if read { Ok(dw.slice([0..1, 0..1, 0..1, 0..1]).into_scalar::<f32>()) } else { Ok(0.0) }
+    })
 }
 
 fn step<M: Module + 'static>(model: M, loss: impl Fn(&M) -> Tensor<1> + 'static) -> Step {
@@ -147,5 +180,84 @@ fn w4(device: &Device) -> Step {
     step(mlp(&[4, 64, 64, 2], device), move |Mlp { layers: l }| {
         let h = tanh(l[1].forward(tanh(l[0].forward(x.clone()))));
         MseLoss::new().forward(l[2].forward(h), y.clone(), Reduction::Mean)
+    })
+}
+
+#[derive(Module, Debug)]
+struct Residual {
+    conv1: Conv2d,
+    norm1: BatchNorm,
+    conv2: Conv2d,
+    norm2: BatchNorm,
+    shortcut: Option<Conv2d>,
+    shortcut_norm: Option<BatchNorm>,
+}
+
+#[derive(Module, Debug)]
+struct ResNet {
+    stem: Conv2d,
+    norm: BatchNorm,
+    blocks: Vec<Residual>,
+    head: Linear,
+}
+
+fn w5(device: &Device) -> Step {
+    let conv = |from, to, taps: usize, stride| {
+        let pad = taps / 2;
+        Conv2dConfig::new([from, to], [taps, taps])
+            .with_stride([stride, stride])
+            .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
+            .with_bias(false)
+            .init(device)
+    };
+    let norm = |channels| BatchNormConfig::new(channels).init(device);
+    let mut blocks = Vec::new();
+    let mut from = 64;
+    for (to, stride) in [(64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1)] {
+        let projects = stride != 1 || from != to;
+        blocks.push(Residual {
+            conv1: conv(from, to, 3, stride),
+            norm1: norm(to),
+            conv2: conv(to, to, 3, 1),
+            norm2: norm(to),
+            shortcut: projects.then(|| conv(from, to, 1, stride)),
+            shortcut_norm: projects.then(|| norm(to)),
+        });
+        from = to;
+    }
+    let net = ResNet { stem: conv(3, 64, 3, 1), norm: norm(64), blocks, head: LinearConfig::new(512, 10).init(device) };
+    let (x, y) = (normal([64, 3, 32, 32], device), classes(64, 10, device));
+    let criterion = CrossEntropyLossConfig::new().init(device);
+    step(net, move |net: &ResNet| {
+        let mut x = relu(net.norm.forward(net.stem.forward(x.clone())));
+        for block in &net.blocks {
+            let y = relu(block.norm1.forward(block.conv1.forward(x.clone())));
+            let y = block.norm2.forward(block.conv2.forward(y));
+            let beside = match (&block.shortcut, &block.shortcut_norm) {
+                (Some(conv), Some(norm)) => norm.forward(conv.forward(x)),
+                _ => x,
+            };
+            x = relu(y + beside);
+        }
+        let h: Tensor<2> = x.mean_dim(3).mean_dim(2).flatten::<2>(1, 3);
+        criterion.forward(net.head.forward(h), y.clone())
+    })
+}
+
+#[derive(Module, Debug)]
+struct Recurrent {
+    lstm: Lstm,
+    head: Linear,
+}
+
+fn w6(device: &Device) -> Step {
+    let net = Recurrent {
+        lstm: LstmConfig::new(14, 100, true).init(device),
+        head: LinearConfig::new(100, 1).init(device),
+    };
+    let (x, y) = (normal([64, 30, 14], device), normal([64, 1], device));
+    step(net, move |net: &Recurrent| {
+        let (_, state) = net.lstm.forward(x.clone(), None);
+        MseLoss::new().forward(net.head.forward(state.hidden), y.clone(), Reduction::Mean)
     })
 }

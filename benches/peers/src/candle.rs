@@ -1,7 +1,8 @@
 //! candle on the CPU. Its `LayerNorm` module and `softmax_last_dim` have no gradient, so those are composed here.
 
 use candle_core::{D, DType, Device, Result, Tensor, Var};
-use candle_nn::{AdamW, Conv2d, Conv2dConfig, Linear, Module, Optimizer, ParamsAdamW, VarBuilder, VarMap, loss, ops};
+use candle_nn::{AdamW, BatchNorm, Conv2d, Conv2dConfig, LSTMConfig, Linear, Module, ModuleT, Optimizer, ParamsAdamW, RNN};
+use candle_nn::{VarBuilder, VarMap, loss, ops};
 
 use crate::{RATE, Step, labels};
 
@@ -12,7 +13,15 @@ pub fn build(workload: &str) -> std::result::Result<Step, String> {
         "w2" => w2(),
         "w3" => w3(),
         "w4" => w4(),
-        other => return Err(format!("no workload {other}")),
+        "w5" => w5(),
+        "w6" => w6(),
+        "c" => c(),
+        other => match other.strip_prefix('m').map(|size| size.split_once('-').unwrap_or((size, ""))) {
+            Some((size, form @ ("" | "at" | "bt"))) if size.parse::<usize>().is_ok() => {
+                product(size.parse().unwrap_or(1), form)
+            }
+            _ => return Err(format!("no workload {other}")),
+        },
     }
     .map_err(|error| error.to_string())
 }
@@ -27,6 +36,38 @@ fn step(variables: Vec<Var>, value: impl Fn() -> Result<Tensor> + 'static) -> Re
         };
         once().map_err(|error| error.to_string())
     }))
+}
+
+/// A step that reads one number of its result if it is asked to.
+fn single(run: impl Fn() -> Result<Tensor> + 'static) -> Result<Step> {
+    Ok(Box::new(move |read| {
+        let once = || -> Result<f32> {
+            let y = run()?;
+            if read { y.flatten_all()?.get(0)?.to_scalar() } else { Ok(0.0) }
+        };
+        once().map_err(|error| error.to_string())
+    }))
+}
+
+/// A product of square matrices.
+fn product(n: usize, form: &str) -> Result<Step> {
+    let random = || Tensor::randn(0f32, 1.0, (n, n), &Device::Cpu);
+    let (a, b) = (random()?, random()?);
+    let a = if form == "at" { a.t()? } else { a };
+    let b = if form == "bt" { b.t()? } else { b };
+    single(move || a.matmul(&b))
+}
+
+/// The convolution with both gradients.
+fn c() -> Result<Step> {
+    let x = Var::randn(0f32, 1.0, (16, 64, 56, 56), &Device::Cpu)?;
+    let w = Var::randn(0f32, 1.0, (64, 64, 3, 3), &Device::Cpu)?;
+    single(move || {
+        let gradients = x.conv2d(w.as_tensor(), 1, 1, 1, 1)?.backward()?;
+        let missing = || candle_core::Error::Msg("no gradient".into());
+        let _ = gradients.get(&x).ok_or_else(missing)?;
+        gradients.get(&w).cloned().ok_or_else(missing)
+    })
 }
 
 fn start() -> (VarMap, Device) {
@@ -146,5 +187,70 @@ fn w4() -> Result<Step> {
     step(map.all_vars(), move || {
         let h = l[1].forward(&l[0].forward(&x)?.tanh()?)?.tanh()?;
         loss::mse(&l[2].forward(&h)?, &y)
+    })
+}
+
+struct Residual {
+    conv1: Conv2d,
+    norm1: BatchNorm,
+    conv2: Conv2d,
+    norm2: BatchNorm,
+    shortcut: Option<(Conv2d, BatchNorm)>,
+}
+
+fn w5() -> Result<Step> {
+    let (map, device) = start();
+    let vb = VarBuilder::from_varmap(&map, DType::F32, &device);
+    let conv = |from, to, taps: usize, stride, vb: VarBuilder| {
+        candle_nn::conv2d_no_bias(from, to, taps, Conv2dConfig { padding: taps / 2, stride, ..Conv2dConfig::default() }, vb)
+    };
+    let norm = |channels, vb: VarBuilder| candle_nn::batch_norm(channels, 1e-5, vb);
+    let (stem, first) = (conv(3, 64, 3, 1, vb.pp("stem"))?, norm(64, vb.pp("norm"))?);
+    let mut blocks = Vec::new();
+    let mut from = 64;
+    for (i, (to, stride)) in [(64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1)].into_iter().enumerate() {
+        let vb = vb.pp(format!("blocks.{i}"));
+        let projects = stride != 1 || from != to;
+        blocks.push(Residual {
+            conv1: conv(from, to, 3, stride, vb.pp("conv1"))?,
+            norm1: norm(to, vb.pp("norm1"))?,
+            conv2: conv(to, to, 3, 1, vb.pp("conv2"))?,
+            norm2: norm(to, vb.pp("norm2"))?,
+            shortcut: if projects {
+                Some((conv(from, to, 1, stride, vb.pp("shortcut"))?, norm(to, vb.pp("shortcut_norm"))?))
+            } else {
+                None
+            },
+        });
+        from = to;
+    }
+    let head = candle_nn::linear(512, 10, vb.pp("head"))?;
+    let (x, y) = (Tensor::randn(0f32, 1.0, (64, 3, 32, 32), &device)?, classes(64, 10)?);
+    step(map.all_vars(), move || {
+        let mut x = first.forward_t(&stem.forward(&x)?, true)?.relu()?;
+        for block in &blocks {
+            let y = block.norm1.forward_t(&block.conv1.forward(&x)?, true)?.relu()?;
+            let y = block.norm2.forward_t(&block.conv2.forward(&y)?, true)?;
+            let beside = match &block.shortcut {
+                Some((conv, norm)) => norm.forward_t(&conv.forward(&x)?, true)?,
+                None => x,
+            };
+            x = (y + beside)?.relu()?;
+        }
+        let h = x.mean(D::Minus1)?.mean(D::Minus1)?;
+        loss::cross_entropy(&head.forward(&h)?, &y)
+    })
+}
+
+fn w6() -> Result<Step> {
+    let (map, device) = start();
+    let vb = VarBuilder::from_varmap(&map, DType::F32, &device);
+    let lstm = candle_nn::lstm(14, 100, LSTMConfig::default(), vb.pp("lstm"))?;
+    let head = candle_nn::linear(100, 1, vb.pp("head"))?;
+    let (x, y) = (Tensor::randn(0f32, 1.0, (64, 30, 14), &device)?, Tensor::randn(0f32, 1.0, (64, 1), &device)?);
+    step(map.all_vars(), move || {
+        let states = lstm.seq(&x)?;
+        let last = states.last().ok_or_else(|| candle_core::Error::Msg("no states".into()))?;
+        loss::mse(&head.forward(last.h())?, &y)
     })
 }

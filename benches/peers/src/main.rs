@@ -1,8 +1,9 @@
-//! The workloads W1 to W4 written with other frameworks, one of them per process, as a server that `compare` asks.
+//! The workloads W1 to W6 written with other frameworks, one of them per process, as a server that `compare` asks.
 //!
 //! `peers burn-flex` reads lines `WORKLOAD MODE SECONDS` (`w1 burn-flex 0.5`), runs that many seconds' worth of
 //! training steps and answers with one line of JSON, `{"steps_per_s": 93.1}` or `{"error": "…"}`. The first line for a
 //! workload builds it and runs a few steps more. First of all it says its version; the end of its input ends it.
+//! `peers burn-flex --first w2` runs one step, says so, and after twenty more how much memory the process had at most.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
@@ -73,6 +74,21 @@ fn answer(peer: &str, line: &str, running: &mut HashMap<String, Running>) -> Res
     running.get_mut(workload).ok_or("gone")?.block(seconds)
 }
 
+/// Says when the first step is done, then how much memory it took at most.
+fn first(peer: &str, workload: &str) -> Result<(), String> {
+    let mut step = build(peer, workload)?;
+    println!("{{\"loss\": {}}}", step(true)?);
+    let _ = std::io::stdout().flush();
+    for _ in 0..20 {
+        step(true)?;
+    }
+    let status = std::fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().map_err(|_| line.to_string())?;
+    println!("{{\"peak_bytes\": {}}}", kilobytes * 1024);
+    Ok(())
+}
+
 /// The version of a crate in the lock file this was built with.
 fn version(of: &str) -> Option<&'static str> {
     let (_, after) = include_str!("../Cargo.lock").split_once(&format!("name = \"{of}\"\nversion = \""))?;
@@ -84,6 +100,12 @@ fn main() {
     let known = (cfg!(feature = "burn") && peer == "burn-flex") || (cfg!(feature = "candle") && peer == "candle");
     if !known {
         println!("{{\"error\": \"'{peer}' is not built in\"}}");
+        return;
+    }
+    if let (Some("--first"), Some(workload)) = (std::env::args().nth(2).as_deref(), std::env::args().nth(3)) {
+        if let Err(error) = first(&peer, &workload) {
+            println!("{{\"error\": {error:?}}}");
+        }
         return;
     }
     let package = if peer == "candle" { "candle-core" } else { "burn" };

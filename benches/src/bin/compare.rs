@@ -3,14 +3,16 @@
 //!
 //! First anygrad and PyTorch train from the same weights on the same data; the losses must agree. A peer that is
 //! not there is said to be absent. One Markdown table goes to standard output; the file gets all blocks' rates and
-//! `ratios`, anygrad over the best peer.
+//! `ratios`, anygrad over the best peer. Last, each framework is started a few times: how long until its first step is done,
+//! how much memory it takes at most (`--start w2`, or `--start none`).
 
 use std::time::{Duration, SystemTime};
 
 use anygrad::prelude::*;
-use anygrad_benches::measure::{Running, Spread};
-use anygrad_benches::peer::Peer;
-use anygrad_benches::workloads::{WORKLOADS, Workload};
+use anygrad_benches::measure::{Running, Spread, read};
+use anygrad_benches::peer::{self, Peer};
+use anygrad_benches::start::{Start, peak_bytes, start};
+use anygrad_benches::workloads::{USUAL, WORKLOADS, Workload};
 use serde_json::{Map, Value, json};
 
 /// Steps of the check, and how far from the right losses anygrad's may be, relatively; the median over seeds counts:
@@ -30,6 +32,7 @@ struct Wanted {
     blocks: usize,
     seconds: f64,
     json: Option<String>,
+    start: String,
     check: bool,
     seed: u64,
 }
@@ -38,11 +41,12 @@ fn options() -> Outcome<Wanted> {
     let list = |text: &str| text.split(',').map(str::to_string).collect::<Vec<_>>();
     let mut o = Wanted {
         device: "cpu".into(),
-        workloads: list("w1,w2,w3,w4"),
+        workloads: list(USUAL),
         peers: list("torch,burn-flex,candle"),
         blocks: 7,
         seconds: 0.5,
         json: None,
+        start: "w2".into(),
         check: true,
         seed: 0,
     };
@@ -61,8 +65,12 @@ fn options() -> Outcome<Wanted> {
             "--seconds" => o.seconds = value.parse()?,
             "--seed" => o.seed = value.parse()?,
             "--json" => o.json = Some(value),
+            "--start" => o.start = value,
             _ => return Err(format!("no option {name}").into()),
         }
+    }
+    if o.start != "none" && WORKLOADS.iter().all(|w| w.name != o.start) {
+        return Err(format!("no workload {}", o.start).into());
     }
     if let Some(name) = o.workloads.iter().find(|name| WORKLOADS.iter().all(|w| w.name != **name)) {
         return Err(format!("no workload {name}").into());
@@ -124,7 +132,61 @@ fn load() -> f64 {
     text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(f64::NAN)
 }
 
+/// What a framework's process of its own says after one step, and after twenty more (see `anygrad_benches::start`).
+fn first(workload: &str, device: &str) -> Outcome<()> {
+    let device = Device::open(device)?;
+    let workload = WORKLOADS.iter().find(|w| w.name == workload).ok_or("no such workload")?;
+    let mut built = (workload.build)(&device)?;
+    println!("{}", json!({"loss": read(&(built.step)()?)?}));
+    for _ in 0..20 {
+        read(&(built.step)()?)?;
+    }
+    println!("{}", json!({"peak_bytes": peak_bytes()}));
+    Ok(())
+}
+
+/// Starts each framework three times in turn; medians of the times, the greatest memory.
+fn starts(o: &Wanted, torch_device: &str, entries: &[Entry], peers: &[(String, Peer)]) -> Outcome<(String, Value)> {
+    let mut all: Vec<(String, Vec<Start>)> = vec![("anygrad".into(), Vec::new())];
+    all.extend(entries.iter().map(|e| (e.label.clone(), Vec::new())));
+    for _ in 0..3 {
+        for (k, (label, found)) in all.iter_mut().enumerate() {
+            let mut command = if k == 0 {
+                let mut command = std::process::Command::new(std::env::current_exe()?);
+                command.args(["--first", &o.start, &o.device]);
+                command
+            } else {
+                let mut command = peer::command(&peers[entries[k - 1].peer].0, torch_device)?;
+                command.args(["--first", &o.start]);
+                if peers[entries[k - 1].peer].0 == "torch" {
+                    command.args(["--modes", &entries[k - 1].mode]);
+                }
+                command
+            };
+            match start(&mut command) {
+                Ok(start) => found.push(start),
+                Err(why) => println!("{label} did not start: {why}"),
+            }
+        }
+    }
+    let mut table = format!("\n| {} | first step after | peak memory |\n|---|---|---|\n", o.start);
+    let mut rows = Map::new();
+    for (label, found) in all {
+        let spread = |of: fn(&Start) -> f64| Spread::of(&found.iter().map(of).collect::<Vec<_>>());
+        let (Some(seconds), Some(bytes)) = (spread(|s| s.seconds), spread(|s| s.peak_bytes)) else { continue };
+        table += &format!("| {label} | {:.2} s | {:.0} MB |\n", seconds.median, bytes.max / 1e6);
+        rows.insert(label, json!({"first_step_s": seconds.median, "peak_bytes": bytes.max}));
+    }
+    Ok((table, json!({"workload": o.start, "frameworks": rows})))
+}
+
 fn main() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, workload, device] = &arguments[..]
+        && flag == "--first"
+    {
+        return first(workload, device);
+    }
     let o = options()?;
     let device = Device::open(&o.device)?;
     let torch_device = if device.to_string().to_lowercase().contains("cpu") { "cpu" } else { "cuda" };
@@ -159,7 +221,7 @@ fn main() -> Outcome<()> {
     for workload in WORKLOADS.iter().filter(|w| o.workloads.iter().any(|name| name == w.name)) {
         let mut checked = Value::Null;
         match peers.iter_mut().find(|(program, _)| program == "torch") {
-            Some((_, torch)) if o.check => {
+            Some((_, torch)) if o.check && workload.operations.is_none() => {
                 let seeds = o.seed..o.seed + SEEDS;
                 match seeds.map(|seed| check(workload, &device, torch, seed)).collect::<Outcome<Vec<_>>>() {
                     Ok(checks) => {
@@ -183,7 +245,14 @@ fn main() -> Outcome<()> {
             _ => println!("{}: losses are not compared", workload.name),
         }
         device.seed(o.seed)?;
-        let mut ours = Running::warm((workload.build)(&device)?, o.seconds)?;
+        let mut ours = match (workload.build)(&device).and_then(|built| Running::warm(built, o.seconds)) {
+            Ok(ours) => ours,
+            Err(error) => {
+                println!("{}: anygrad failed: {error}", workload.name);
+                wrong.push(format!("{}: {error}", workload.name));
+                continue;
+            }
+        };
         let mut our_rates = Vec::new();
         let mut failed = Map::new();
         for entry in &mut entries {
@@ -195,7 +264,9 @@ fn main() -> Outcome<()> {
             if round > 0 {
                 our_rates.push(rate);
             }
-            for entry in entries.iter_mut().filter(|e| !failed.contains_key(&e.label)).collect::<Vec<_>>() {
+            // A single operation has no optimizer to fuse and nothing to compile.
+            let same = |e: &Entry| workload.operations.is_none() || e.mode == "eager" || !e.label.starts_with("torch");
+            for entry in entries.iter_mut().filter(|e| same(e) && !failed.contains_key(&e.label)).collect::<Vec<_>>() {
                 match peers[entry.peer].1.block(workload.name, &entry.mode, o.seconds) {
                     Ok(rate) if round > 0 => entry.rates.push(rate),
                     Ok(_) => {}
@@ -210,7 +281,8 @@ fn main() -> Outcome<()> {
             }
         }
         let our = Spread::of(&our_rates).ok_or("--blocks must be at least 1")?;
-        table += &format!("| {} | {our} |", workload.name);
+        let rate = workload.operations.map(|n| format!(" = {:.0} GFLOP/s", our.median * n / 1e9)).unwrap_or_default();
+        table += &format!("| {} | {our}{rate} |", workload.name);
         let mut row = Map::from_iter([("anygrad".to_string(), json!(our_rates))]);
         let mut best: Option<(f64, &Entry)> = None;
         for entry in &entries {
@@ -222,7 +294,7 @@ fn main() -> Outcome<()> {
                         best = Some((spread.median, entry));
                     }
                 }
-                None => table += " failed |",
+                None => table += " - |",
             }
         }
         let pairs = best.map(|(_, e)| our_rates.iter().zip(&e.rates).map(|(a, b)| a / b).collect::<Vec<_>>());
@@ -236,9 +308,15 @@ fn main() -> Outcome<()> {
             _ => table += " no peer |\n",
         }
         let (kernels, memory) = (ours.built.kernels.len(), ours.built.memory.peak());
-        let row = json!({"steps_per_s": row, "failed": failed, "losses": checked, "kernels": kernels, "bytes": memory});
+        let row = json!({
+            "steps_per_s": row, "failed": failed, "losses": checked, "kernels": kernels, "bytes": memory,
+            "operations": workload.operations, "host_us_per_step": ours.host * 1e6,
+        });
         rows.insert(workload.name.into(), row);
     }
+    let (begun, started) =
+        if o.start == "none" { (String::new(), Value::Null) } else { starts(&o, torch_device, &entries, &peers)? };
+    table += &begun;
     println!(
         "{table}\nMedians of {} blocks of {} s each, in turn; in brackets the least and the greatest.",
         o.blocks, o.seconds
@@ -247,11 +325,12 @@ fn main() -> Outcome<()> {
         let versions: Map<_, _> = peers.iter().map(|(name, peer)| (name.clone(), json!(peer.version))).collect();
         let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
         let report = json!({
-            "ratios": ratios, "workloads": rows, "peers": versions, "absent": absent, "wrong": wrong,
+            "ratios": ratios, "workloads": rows, "start": started, "peers": versions, "absent": absent, "wrong": wrong,
             "machine": processor(), "device": device.to_string(), "unix_time": time,
             "load_before": before, "load_after": load(), "blocks": o.blocks, "seconds": o.seconds,
         });
         std::fs::write(path, serde_json::to_string_pretty(&report)? + "\n")?;
+        std::fs::write(std::path::Path::new(path).with_extension("md"), format!("{}; {device}\n{table}", processor()))?;
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ").into()) }
 }
