@@ -32,6 +32,8 @@ pub struct Built {
     pub step: Step,
     /// The plan in words.
     pub explain: Box<dyn FnMut() -> Result<String>>,
+    /// The time of each kernel of a step, as a table.
+    pub profile: Box<dyn FnMut() -> Result<anygrad::program::Profile>>,
     /// Lets a step use at most so many bytes, and says what it then needs.
     pub restrict: Box<dyn FnMut(u64) -> Result<anygrad::Memory>>,
     /// What one step needs.
@@ -112,7 +114,7 @@ fn shared<R: anygrad::program::Tensors + 'static>(
     let memory = program.borrow_mut().memory(&data)?;
     let kernels = program.borrow_mut().kernels(&data)?;
     let each = || (program.clone(), data.clone());
-    let (run, explain, restrict) = (each(), each(), each());
+    let (run, explain, restrict, profile) = (each(), each(), each(), each());
     let step = move || {
         let results = run.0.borrow_mut().run(run.1.clone())?;
         first(results).ok_or_else(|| Error::Program("the workload returns nothing".into()))
@@ -120,6 +122,7 @@ fn shared<R: anygrad::program::Tensors + 'static>(
     Ok(Built {
         step: Box::new(step),
         explain: Box::new(move || explain.0.borrow_mut().explain(&explain.1)),
+        profile: Box::new(move || profile.0.borrow_mut().profile(&profile.1)),
         restrict: Box::new(move |bytes| {
             restrict.0.borrow_mut().set_memory_budget(bytes);
             restrict.0.borrow_mut().memory(&restrict.1)

@@ -4,8 +4,10 @@
 //! [`Executable`], and runs it any number of times with one submission each. It never sees tensors or graphs.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::dtype::DType;
 use crate::error::Result;
@@ -62,6 +64,12 @@ pub trait Executable: Send + Sync + Debug {
     fn run_times(&self, external: &[Buffer], times: usize) -> Result<()> {
         (0..times).try_for_each(|_| self.run(external))
     }
+
+    /// Runs once, waits, and says how long each kernel of the plan took.
+    ///
+    /// # Errors
+    /// As [`Executable::run`]; if the device has no clock for that.
+    fn timed(&self, external: &[Buffer]) -> Result<Vec<Duration>>;
 
     /// What would be printed to explain kernel `i`: shader text, chosen variant; empty if there is nothing to say.
     fn explain(&self, kernel: usize) -> String;
@@ -147,6 +155,15 @@ pub struct Step {
     pub bindings: Vec<Binding>,
     /// Which operation of the user's code this came from, for people.
     pub label: String,
+}
+
+impl Step {
+    /// Bytes of all stretches that it sees, each counted once.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let distinct: HashSet<&Binding> = self.bindings.iter().collect();
+        distinct.into_iter().map(|binding| binding.bytes as u64).sum()
+    }
 }
 
 /// A stretch of a buffer. The kernel's element 0 lies at `offset`.

@@ -12,6 +12,7 @@
 //! shape; outputs do not overlap; a buffer that is read and written (`aliases`) is read only at the point that is
 //! written.
 
+mod cost;
 mod verify;
 
 use crate::dtype::{DType, Scalar};

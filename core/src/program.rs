@@ -4,6 +4,7 @@
 //! Nothing here waits for the device.
 
 mod compiled;
+mod profile;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,6 +21,7 @@ use crate::var::Storage;
 pub(crate) use compiled::Compiled;
 pub use compiled::Memory;
 use compiled::bind;
+pub use profile::{Profile, Timed};
 
 /// Computes tensors outside of programs and keeps their numbers.
 #[track_caller]
@@ -198,6 +200,24 @@ impl<'a, A: Tensors, R: Tensors> Program<'a, A, R> {
         let list = arguments.list();
         let steps = &self.traced(arguments, &list)?.compiled.plan.steps;
         Ok(steps.iter().map(|step| step.label.clone()).collect())
+    }
+
+    /// Runs a few times with these arguments (variables are updated as in any run) and says what each kernel took, of what
+    /// the device can do.
+    ///
+    /// # Errors
+    /// If memory is over the budget, the device fails or has no clock for its kernels.
+    ///
+    /// # Panics
+    /// As [`Program::run`].
+    #[track_caller]
+    pub fn profile(&mut self, arguments: &A) -> Result<Profile> {
+        let list = arguments.list();
+        realize(&list)?;
+        let device = self.device.clone();
+        let traced = self.traced(arguments, &list)?;
+        let externals = bind(&traced.externals, &traced.compiled.written, &list)?;
+        Profile::of(&device, &traced.compiled, &traced.compiled.externals(&device, externals)?)
     }
 
     /// The plan in words: every kernel, its memory and what the backend says of it (shader text on GPUs).

@@ -1,6 +1,7 @@
 //! A compiled plan: prepared steps, scratch buffers, and where each binding's first byte lies.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use anygrad_core::backend::{Binding, Buffer, Executable, Plan, Slot};
 use anygrad_core::{Error, Result};
@@ -107,6 +108,27 @@ impl CpuExecutable {
 
 impl Executable for CpuExecutable {
     fn run(&self, external: &[Buffer]) -> Result<()> {
+        self.run_and_tell(external, || ())
+    }
+
+    fn timed(&self, external: &[Buffer]) -> Result<Vec<Duration>> {
+        let (mut times, mut begin) = (Vec::with_capacity(self.steps.len()), Instant::now());
+        self.run_and_tell(external, || {
+            let now = Instant::now();
+            times.push(now - begin);
+            begin = now;
+        })?;
+        Ok(times)
+    }
+
+    fn explain(&self, kernel: usize) -> String {
+        self.steps.get(kernel).map_or_else(String::new, Step::explain)
+    }
+}
+
+impl CpuExecutable {
+    /// Runs all kernels in order and calls `done` after each.
+    fn run_and_tell(&self, external: &[Buffer], mut done: impl FnMut()) -> Result<()> {
         let mut crew = self.device.turn();
         let mut places = self.places.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.locate(external, &mut places)?;
@@ -121,12 +143,9 @@ impl Executable for CpuExecutable {
                     message: "a thread of the pool panicked".to_string(),
                 });
             }
+            done();
         }
         Ok(())
-    }
-
-    fn explain(&self, kernel: usize) -> String {
-        self.steps.get(kernel).map_or_else(String::new, Step::explain)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anygrad_core::backend::{Binding, Buffer, Executable, Plan, Slot, Step};
 use anygrad_core::{Error, Result};
@@ -166,6 +167,24 @@ impl Executable for Compiled {
     }
 
     fn run_times(&self, external: &[Buffer], times: usize) -> Result<()> {
+        self.recording(external)?.submit(&self.shared, times)
+    }
+
+    fn timed(&self, external: &[Buffer]) -> Result<Vec<Duration>> {
+        self.recording(external)?.timed(&self.shared, self.steps.len())
+    }
+
+    fn explain(&self, kernel: usize) -> String {
+        let variants = lock(&self.variants);
+        let mut found: Vec<_> = variants.iter().filter(|((step, _), _)| *step == kernel).collect();
+        found.sort_by_key(|((_, sharing), _)| sharing.len());
+        found.first().map_or(String::new(), |(_, passes)| passes.texts.join("\n"))
+    }
+}
+
+impl Compiled {
+    /// The plan bound to these buffers.
+    fn recording(&self, external: &[Buffer]) -> Result<Arc<Recording>> {
         if external.len() != self.externals {
             let message = format!("{} buffers were given and the plan has {}", external.len(), self.externals);
             return Err(Error::Program(message));
@@ -176,23 +195,15 @@ impl Executable for Compiled {
         }
         let serials: Vec<u64> = raws.iter().map(|r| r.serial).collect();
         let found = lock(&self.recordings).find(&serials);
-        let recording = match found {
-            Some(recording) => recording,
+        match found {
+            Some(recording) => Ok(recording),
             None => {
                 let old = lock(&self.recordings).latest();
                 let made = Arc::new(Recording::new(self, &raws, serials, old.as_deref())?);
                 lock(&self.recordings).insert(made.clone());
-                made
+                Ok(made)
             }
-        };
-        recording.submit(&self.shared, times)
-    }
-
-    fn explain(&self, kernel: usize) -> String {
-        let variants = lock(&self.variants);
-        let mut found: Vec<_> = variants.iter().filter(|((step, _), _)| *step == kernel).collect();
-        found.sort_by_key(|((_, sharing), _)| sharing.len());
-        found.first().map_or(String::new(), |(_, passes)| passes.texts.join("\n"))
+        }
     }
 }
 

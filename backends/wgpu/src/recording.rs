@@ -2,9 +2,10 @@
 //! recording the dispatches, so recordings are kept for the buffers that come again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use anygrad_core::Result;
 use anygrad_core::backend::Slot;
+use anygrad_core::{Error, Result};
 
 use crate::errors::lock;
 use crate::executable::{Compiled, Pass, Source};
@@ -30,6 +31,8 @@ struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     group: wgpu::BindGroup,
     workgroups: [u32; 3],
+    /// Number of the plan's step that it belongs to.
+    step: usize,
 }
 
 /// The latest recordings, newest last.
@@ -77,7 +80,8 @@ impl Recording {
         let scratch = lock(&plan.scratch);
         let made = plan.shared.guard.scoped("binding buffers", 0, || {
             let mut dispatches = Vec::with_capacity(count);
-            for pass in all.iter().flat_map(|p| &p.passes) {
+            let each = all.iter().enumerate().flat_map(|(step, p)| p.passes.iter().map(move |pass| (step, pass)));
+            for (step, pass) in each {
                 let before = old.map(|old| (&old.dispatches[dispatches.len()], old));
                 let externals = externals(pass);
                 let kept = before.filter(|(dispatch, old)| {
@@ -89,7 +93,7 @@ impl Recording {
                     None => bind(plan, pass, raws, &scratch),
                 };
                 let pipeline = pass.pipeline.pipeline.clone();
-                dispatches.push(Dispatch { pipeline, group, workgroups: pass.workgroups });
+                dispatches.push(Dispatch { pipeline, group, workgroups: pass.workgroups, step });
             }
             dispatches
         })?;
@@ -124,6 +128,63 @@ impl Recording {
             shared.submitted();
         })
     }
+}
+
+impl Recording {
+    /// Everything once, each dispatch in a pass of its own between two time stamps; the time of each of `steps` steps.
+    pub(crate) fn timed(&self, shared: &Shared, steps: usize) -> Result<Vec<Duration>> {
+        if !shared.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            return Err(Error::Unsupported {
+                what: "measuring single kernels".into(),
+                device: shared.name.clone(),
+                instead: "its driver has no time stamps; measure whole runs, or on another device".into(),
+            });
+        }
+        let mut times = vec![Duration::ZERO; steps];
+        for dispatches in self.dispatches.chunks(wgpu::QUERY_SET_MAX_QUERIES as usize / 2) {
+            let ticks = shared.guard.scoped("timing a program", 0, || stamps(shared, dispatches))?;
+            let mut bytes = vec![0; dispatches.len() * 16];
+            shared.read_raw(&ticks, 0, &mut bytes)?;
+            let (stamps, _) = bytes.as_chunks::<8>();
+            let stamps: Vec<u64> = stamps.iter().map(|&stamp| u64::from_le_bytes(stamp)).collect();
+            for (dispatch, pair) in dispatches.iter().zip(stamps.chunks(2)) {
+                let nanos = pair[1].saturating_sub(pair[0]) as f64 * f64::from(shared.queue.get_timestamp_period());
+                times[dispatch.step] += Duration::from_nanos(nanos as u64);
+            }
+        }
+        Ok(times)
+    }
+}
+
+/// Submits dispatches with time stamps around each, and returns the buffer that will hold them.
+fn stamps(shared: &Shared, dispatches: &[Dispatch]) -> Raw {
+    let count = 2 * dispatches.len() as u32;
+    let set = shared.device.create_query_set(&wgpu::QuerySetDescriptor {
+        label: None,
+        ty: wgpu::QueryType::Timestamp,
+        count,
+    });
+    let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+    let ticks = Raw::new(&shared.device, "time stamps", u64::from(count) * 8, usage);
+    let mut encoder = shared.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    for (number, dispatch) in (0u32..).zip(dispatches) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: None,
+            timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                query_set: &set,
+                beginning_of_pass_write_index: Some(2 * number),
+                end_of_pass_write_index: Some(2 * number + 1),
+            }),
+        });
+        pass.set_pipeline(&dispatch.pipeline);
+        pass.set_bind_group(0, &dispatch.group, &[]);
+        let [x, y, z] = dispatch.workgroups;
+        pass.dispatch_workgroups(x, y, z);
+    }
+    encoder.resolve_query_set(&set, 0..count, &ticks.buffer, 0);
+    shared.queue.submit([encoder.finish()]);
+    shared.submitted();
+    ticks
 }
 
 /// Which external buffers a pass binds.

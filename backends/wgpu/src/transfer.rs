@@ -67,7 +67,11 @@ impl Shared {
 
     /// See [`anygrad_core::backend::Backend::read`].
     pub(crate) fn read(&self, buffer: &Buffer, offset: usize, bytes: &mut [u8]) -> Result<()> {
-        let raw = self.stretch(buffer, offset, bytes.len())?;
+        self.read_raw(self.stretch(buffer, offset, bytes.len())?, offset, bytes)
+    }
+
+    /// Bytes of device memory from `offset` on.
+    pub(crate) fn read_raw(&self, raw: &Raw, offset: usize, bytes: &mut [u8]) -> Result<()> {
         let mut staging = lock(&self.transfer.staging);
         for (i, piece) in bytes.chunks_mut(PIECE).enumerate() {
             let (at, size) = ((offset + i * PIECE) as u64, piece.len() as u64);

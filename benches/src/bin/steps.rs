@@ -1,5 +1,5 @@
 //! Steps per second of the workloads on one device:
-//! `cargo run --release -p anygrad-benches --bin steps -- [--device cpu] [--explain] [--memory 0.5] [w1 w2 ..]`.
+//! `cargo run --release -p anygrad-benches --bin steps -- [--device cpu] [--explain] [--profile] [--memory 0.5] [w1 w2 ..]`.
 //! `--memory` allows that share of the plain program's peak: values are computed again to fit.
 
 use std::time::Instant;
@@ -14,12 +14,13 @@ const BLOCKS: usize = 7;
 
 fn main() -> Result<()> {
     let mut device = "best".to_string();
-    let (mut names, mut explain, mut share) = (Vec::new(), false, None);
+    let (mut names, mut explain, mut profile, mut share) = (Vec::new(), false, false, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--device" => device = arguments.next().unwrap_or_default(),
             "--explain" => explain = true,
+            "--profile" => profile = true,
             "--memory" => share = arguments.next().and_then(|text| text.parse::<f64>().ok()),
             name => names.push(name.to_string()),
         }
@@ -36,6 +37,9 @@ fn main() -> Result<()> {
         let first = begin.elapsed();
         if explain {
             println!("{}", (built.explain)()?);
+        }
+        if profile {
+            println!("{}", (built.profile)()?);
         }
         let memory = built.memory;
         let kernels = built.kernels.len();
