@@ -150,7 +150,7 @@ fn muon_takes_kernels_of_convolutions_as_matrices_and_equal_shapes_at_once() {
     let device = device();
     let make = |shape: &[usize], seed: f64| {
         let len = shape.iter().product::<usize>();
-        (Tensor::arange(0.0, len as f64, 1.0, &device) * seed).sin().reshape(shape)
+        (Tensor::arange(0.0, len as f64, 1.0, &device).square() * seed).sin().reshape(shape)
     };
     let shapes: [&[usize]; 4] = [&[4, 3, 2], &[4, 6], &[6], &[6, 4]];
     let vars: Vec<Var> =
