@@ -24,12 +24,12 @@ fn short(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
     }
-    if !(1e-3..1e5).contains(&size) {
+    if !(1e-4..1e5).contains(&size) {
         let text = format!("{value:.3e}");
         let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         return format!("{}e{exponent}", digits.trim_end_matches('0').trim_end_matches('.'));
     }
-    let decimals = (3 - size.log10().floor() as i32).clamp(0, 6) as usize;
+    let decimals = (3 - size.log10().floor() as i32).clamp(0, 7) as usize;
     let text = format!("{value:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
 }
@@ -50,8 +50,8 @@ mod tests {
 
     #[test]
     fn numbers_and_times_are_short() {
-        let shown: Vec<String> = [0.0, 0.123_456, 12.0, 1234.56, 1e-5, 2.5e7, -0.5, 0.001].map(short).into();
-        assert_eq!(shown, ["0", "0.1235", "12", "1235", "1e-5", "2.5e7", "-0.5", "0.001"]);
+        let shown: Vec<String> = [0.0, 0.123_456, 12.0, 1234.56, 1e-5, 2.5e7, -0.5, 0.00025].map(short).into();
+        assert_eq!(shown, ["0", "0.1235", "12", "1235", "1e-5", "2.5e7", "-0.5", "0.00025"]);
         assert_eq!([1.26, 75.0, 7260.0].map(time), ["1.3 s", "1 min 15 s", "2 h 01 min"]);
     }
 }

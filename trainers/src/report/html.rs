@@ -2,6 +2,7 @@
 
 mod chart;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ struct Report {
 
 /// Points of a curve of steps that are kept: more than a screen shows. Then neighbours become their mean.
 const POINTS: usize = 2048;
+/// Points of a curve above which a noisy one is drawn with its running mean.
+const MANY: usize = 200;
 /// What the numbers lie between, in the file.
 const DATA: [&str; 2] = ["<script type='application/json' id='data'>", "</script>"];
 
@@ -163,39 +166,45 @@ impl Report {
         }
         page.push_str("</div><div class='cards'>");
         self.charts(&mut page);
+        page.push_str("</div><div class='cards'>");
         if let Some((names, confusion)) = &self.confusion {
-            let _ = write!(
-                page,
-                "<div class='card'><h2>confusion: rows are true, columns said</h2>{}</div>",
-                matrix(names, confusion)
-            );
-            let _ = write!(page, "<div class='card'><h2>classes</h2>{}</div>", classes(names, confusion));
+            let (matrix, classes) = (matrix(names, confusion), classes(names, confusion));
+            let _ =
+                write!(page, "<div class='card'><h2>confusion (rows are true, columns predicted)</h2>{matrix}</div>");
+            let _ = write!(page, "<div class='card'><h2>classes</h2>{classes}</div>");
         }
         if !self.hyperparameters.is_empty() {
-            page.push_str("<div class='card'><h2>configuration</h2><table>");
+            page.push_str("<div class='card wide'><h2>configuration</h2><dl>");
             for (name, value) in &self.hyperparameters {
-                let _ = write!(page, "<tr><th>{}</th><td>{}</td></tr>", escape(name), escape(value));
+                let _ = write!(page, "<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(value));
             }
-            page.push_str("</table></div>");
+            page.push_str("</dl></div>");
         }
         let _ = write!(page, "</div></main>{}{}{}</body></html>\n", DATA[0], self.data(), DATA[1]);
         page
     }
 
-    /// One chart per last part of the names.
+    /// One chart per last part of the names: losses first, then what epochs say, then what only steps say.
     fn charts(&self, page: &mut String) {
-        let mut charts: BTreeMap<&str, Vec<Curve<'_>>> = BTreeMap::new();
+        let mut charts: BTreeMap<(u8, &str), Vec<Curve<'_>>> = BTreeMap::new();
         for (all, of_step) in [(&self.steps, true), (&self.epochs, false)] {
             for (name, points) in all {
-                let chart = charts.entry(name.rsplit('.').next().unwrap_or(name)).or_default();
-                // A curve of steps stays behind the one of epochs of the same name.
-                let faint = of_step && self.epochs.contains_key(name);
+                let title = last(name);
+                let by_epoch = self.epochs.keys().any(|other| last(other) == title);
+                let rank = if title.contains("loss") { 0 } else { 2 - u8::from(by_epoch) };
+                let chart = charts.entry((rank, title)).or_default();
                 let same = chart.iter().find(|curve| curve.name == name.as_str()).map(|curve| curve.color);
                 let color = same.unwrap_or_else(|| chart.iter().map(|curve| curve.color + 1).max().unwrap_or(0));
-                chart.push(Curve { name: name.as_str(), points: points.as_slice(), color, faint });
+                let points = Cow::Borrowed(points.as_slice());
+                // Steps stay behind what epochs say, or behind their own running mean if they are noisy.
+                let (behind, many) = (of_step && self.epochs.contains_key(name), of_step && noisy(&points));
+                if many && !behind {
+                    chart.push(Curve { name: name.as_str(), points: smoothed(&points), color, faint: false });
+                }
+                chart.push(Curve { name: name.as_str(), points, color, faint: behind || many });
             }
         }
-        for (title, chart) in charts {
+        for ((_, title), chart) in charts {
             page.push_str("<div class='card'><div class='legend'>");
             for curve in chart.iter().filter(|curve| !curve.faint && chart.iter().any(|other| other.name != curve.name))
             {
@@ -214,6 +223,32 @@ impl Report {
         let data = json!({"seconds": self.seconds(), "epochs": list(&self.epochs), "steps": list(&self.steps)});
         data.to_string().replace("</", "<\\/")
     }
+}
+
+/// The part of a name behind its last dot.
+fn last(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
+/// Whether a long curve goes up and down many times: a loss does, a learning rate does not.
+fn noisy(points: &[[f64; 2]]) -> bool {
+    let values = || points.iter().map(|point| point[1]).filter(|value| value.is_finite());
+    let range = values().fold(f64::NEG_INFINITY, f64::max) - values().fold(f64::INFINITY, f64::min);
+    let way: f64 = values().zip(values().skip(1)).map(|(a, b)| (a - b).abs()).sum();
+    // Four cycles up and down; fewer are a schedule with restarts.
+    points.len() > MANY && way > 8.0 * range
+}
+
+/// A running mean over about a fortieth of the curve, without what is not finite; exact at the beginning, as Adam's.
+fn smoothed(points: &[[f64; 2]]) -> Cow<'static, [[f64; 2]]> {
+    let keep = 1.0 - 40.0 / points.len() as f64;
+    let (mut sum, mut weight) = (0.0, 0.0);
+    let finite = points.iter().filter(|point| point[1].is_finite());
+    let point = |&[step, value]: &[f64; 2]| {
+        (sum, weight) = (keep * sum + (1.0 - keep) * value, keep * weight + (1.0 - keep));
+        [step, sum / weight]
+    };
+    finite.map(point).collect()
 }
 
 fn mean(points: &[[f64; 2]]) -> f64 {

@@ -1,6 +1,7 @@
 //! Charts as SVG text: curves over steps, and a matrix as a heat map. Colors are the page's (`style.css`), so that dark pages have
 //! dark charts; numbers of single points show when the pointer rests on them.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use crate::metrics::Confusion;
@@ -10,7 +11,7 @@ use crate::report::short;
 pub(super) struct Curve<'a> {
     pub(super) name: &'a str,
     /// (step, value), by rising steps.
-    pub(super) points: &'a [[f64; 2]],
+    pub(super) points: Cow<'a, [[f64; 2]]>,
     /// Which of the page's six colors.
     pub(super) color: usize,
     /// A thin line behind the others, without dots.
@@ -63,18 +64,20 @@ impl Axis {
     }
 }
 
-/// Curves over the same steps; logarithmic if all values are positive and lie far apart.
+/// Curves over the same steps; logarithmic if all values are positive and most would lie at the bottom else.
 pub(super) fn curves(curves: &[Curve<'_>]) -> String {
-    let points = || curves.iter().flat_map(|curve| curve.points).filter(|point| point[1].is_finite());
+    let points = || curves.iter().flat_map(|curve| curve.points.iter()).filter(|point| point[1].is_finite());
     if points().next().is_none() {
         return "<p>There are no finite numbers.</p>".into();
     }
     let values = || points().map(|point| point[1]);
-    let (smallest, largest) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
-    // Two powers of ten: below, a straight scale still shows everything.
-    let y = Axis::new(values(), smallest > 0.0 && largest / smallest > 100.0);
-    let mut x = Axis::new(points().map(|point| point[0]), false);
-    x.ticks.retain(|tick| *tick >= 0.0);
+    let mut sorted: Vec<f64> = values().collect();
+    sorted.sort_by(f64::total_cmp);
+    let (smallest, median, largest) = (sorted[0], sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
+    // On a straight scale half of them would lie in the lowest twentieth.
+    let y = Axis::new(values(), smallest > 0.0 && median < largest / 20.0);
+    let mut x = Axis::new(points().map(|point| point[0]).chain([0.0]), false);
+    (x.low, x.high) = (0.0, points().map(|point| point[0]).fold(1.0, f64::max));
     let [left, right, top, bottom] = MARGIN;
     let at_x = |value: f64| left + x.place(value) * (WIDTH - left - right);
     let at_y = |value: f64| HEIGHT - bottom - y.place(value) * (HEIGHT - top - bottom);
@@ -88,9 +91,10 @@ pub(super) fn curves(curves: &[Curve<'_>]) -> String {
         let text = if tick >= 1e4 { format!("{}k", short(tick / 1e3)) } else { short(tick) };
         let _ = write!(svg, "<text x='{:.1}' y='{}' text-anchor='middle'>{text}</text>", at_x(tick), HEIGHT - 6.0);
     }
+    let _ = write!(svg, "<text x='{}' y='{}' text-anchor='end'>step</text>", left - 8.0, HEIGHT - 6.0);
     for curve in curves {
         let (color, mut path, mut up) = (curve.color % 6, String::new(), true);
-        for point in curve.points {
+        for point in curve.points.iter() {
             if !point[1].is_finite() {
                 // A gap where a number was none.
                 up = true;
@@ -109,7 +113,8 @@ pub(super) fn curves(curves: &[Curve<'_>]) -> String {
             let _ =
                 write!(svg, "<circle class='dot' fill='var(--c{})' cx='{cx:.1}' cy='{cy:.1}' r='4'/>", curve.color % 6);
         }
-        for point in finite() {
+        // So many that the pointer can tell apart.
+        for point in finite().step_by(curve.points.len().div_ceil(150).max(1)) {
             let text = format!("{}: {} at step {}", escape(curve.name), short(point[1]), point[0]);
             let (cx, cy) = (at_x(point[0]), at_y(point[1]));
             let _ = write!(svg, "<circle class='hover' cx='{cx:.1}' cy='{cy:.1}' r='7'><title>{text}</title></circle>");
