@@ -1,4 +1,17 @@
-//! Learning rates as functions of the step.
+//! Learning rates as functions of the step: plain structs, each a [`Schedule`].
+//!
+//! A step is an update of the parameters; who thinks in epochs multiplies by the steps of one. All are defined for every
+//! step: behind their end they stay where they ended, and lengths of 0 count as 1.
+
+mod cycle;
+mod falling;
+mod plateau;
+mod sequence;
+
+pub use cycle::{Cosine, OneCycle, Restarts};
+pub use falling::{Constant, Exponential, Linear, MultiStep, Noam, Polynomial, StepWise};
+pub use plateau::{Plateau, PlateauConfig};
+pub use sequence::Sequence;
 
 use std::fmt::Debug;
 
@@ -9,7 +22,7 @@ pub trait Schedule: Debug {
     /// The rate of update number `step` (from 0).
     fn rate(&self, step: u64) -> f64;
 
-    /// Told the watched value after each epoch (reduce-on-plateau listens).
+    /// Told the watched value after each epoch ([`Plateau`] listens).
     fn observe(&mut self, value: f64) {
         let _ = value;
     }
