@@ -4,6 +4,7 @@
 //! Loading checks everything (form, names, shapes) before the first variable is changed.
 
 mod numbers;
+pub mod store;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
@@ -34,30 +35,33 @@ pub fn save_named(path: impl AsRef<Path>, variables: &[(String, Var)]) -> Result
     if let Some((name, _)) = variables.iter().find(|(name, _)| !names.insert(name)) {
         return Err(Error::data(place, format!("two variables are named '{name}'; give each its own field")));
     }
-    let contents = variables.iter().map(|(_, var)| stored(var)).collect::<Result<Vec<_>>>()?;
-    let views = variables.iter().zip(&contents).map(|((name, var), bytes)| {
-        let dtype = match var.dtype() {
-            DType::F32 => Dtype::F32,
-            DType::F16 => Dtype::F16,
-            DType::F64 => Dtype::F64,
-            DType::I32 => Dtype::I32,
-            DType::U32 => Dtype::U32,
-            DType::Bool => Dtype::BOOL,
-        };
-        TensorView::new(dtype, var.shape().to_vec(), bytes).map(|view| (name, view))
-    });
-    let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(|error| malformed(&place, &error))?;
-    // PyTorch's loaders ask for this entry.
-    let about = HashMap::from([("format".to_string(), "pt".to_string())]);
-    let bytes = safetensors::serialize(views, Some(about)).map_err(|error| malformed(&place, &error))?;
-    write_whole(path, &bytes)
+    let vars: Vec<Var> = variables.iter().map(|(_, var)| var.clone()).collect();
+    let tensor =
+        |((name, var), bytes): (&(String, Var), Vec<u8>)| (name.clone(), var.dtype(), var.shape().to_vec(), bytes);
+    let tensors = variables.iter().zip(Var::read_all(&vars)?).map(tensor).collect();
+    write_whole(path, &serialize(&place, tensors)?)
 }
 
-/// A variable's numbers as safetensors stores them.
-fn stored(var: &Var) -> Result<Vec<u8>> {
-    let bytes = var.get().to_bytes()?;
+/// Names, types, shapes and stored bytes as a safetensors file.
+fn serialize(place: &str, tensors: Vec<(String, DType, Vec<usize>, Vec<u8>)>) -> Result<Vec<u8>> {
     // A bool is four bytes on the device and one in the file.
-    Ok(if var.dtype() == DType::Bool { bytes.into_iter().step_by(4).collect() } else { bytes })
+    let packed = |(name, dtype, shape, bytes): (String, DType, Vec<usize>, Vec<u8>)| match dtype {
+        DType::Bool => (name, Dtype::BOOL, shape, bytes.into_iter().step_by(4).collect()),
+        DType::F32 => (name, Dtype::F32, shape, bytes),
+        DType::F16 => (name, Dtype::F16, shape, bytes),
+        DType::F64 => (name, Dtype::F64, shape, bytes),
+        DType::I32 => (name, Dtype::I32, shape, bytes),
+        DType::U32 => (name, Dtype::U32, shape, bytes),
+    };
+    let tensors: Vec<_> = tensors.into_iter().map(packed).collect();
+    let mut views = Vec::with_capacity(tensors.len());
+    for (name, dtype, shape, bytes) in &tensors {
+        let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(|error| malformed(place, &error))?;
+        views.push((name, view));
+    }
+    // PyTorch's loaders ask for this entry.
+    let about = HashMap::from([("format".to_string(), "pt".to_string())]);
+    safetensors::serialize(views, Some(about)).map_err(|error| malformed(place, &error))
 }
 
 /// Replaces a file as a whole: readers see the old or the new one, also after a power cut.
@@ -156,7 +160,21 @@ fn read(path: &Path, variables: &[(String, Var)], strict: bool) -> Result<Report
         }
         _ => Error::io(path, &error),
     })?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| malformed(&place, &error))?;
+    let misfit = |report: &Report| {
+        let help = "load it into the model that wrote it, or use `load_partial` to take what fits";
+        Error::data(&*place, format!("{report}; {help}"))
+    };
+    put(&place, &bytes, variables, if strict { Some(&misfit) } else { None })
+}
+
+/// Gives variables the numbers of a safetensors file; with `misfit` all must fit exactly, else that is the error.
+fn put(
+    place: &str,
+    bytes: &[u8],
+    variables: &[(String, Var)],
+    misfit: Option<&dyn Fn(&Report) -> Error>,
+) -> Result<Report> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| malformed(place, &error))?;
     let mut found: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
     let (mut report, mut changes) = (Report::default(), Vec::new());
     for (name, var) in variables {
@@ -174,9 +192,10 @@ fn read(path: &Path, variables: &[(String, Var)], strict: bool) -> Result<Report
         }
     }
     report.unexpected = found.into_keys().collect();
-    if strict && !report.is_exact() {
-        let help = "load it into the model that wrote it, or use `load_partial` to take what fits";
-        return Err(Error::data(place, format!("{report}; {help}")));
+    if let Some(misfit) = misfit
+        && !report.is_exact()
+    {
+        return Err(misfit(&report));
     }
     for (var, bytes) in changes {
         var.write_bytes(&bytes)?;

@@ -6,7 +6,9 @@
 pub mod checkpoint;
 pub mod data;
 pub mod events;
+pub mod interrupt;
 pub mod metrics;
 pub mod optim;
 pub mod options;
 pub mod progress;
+pub mod supervised;
