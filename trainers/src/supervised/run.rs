@@ -270,23 +270,29 @@ impl Run<'_, '_, '_> {
         Ok(())
     }
 
-    fn write_rate(&mut self) -> Result<()> {
+    /// The rate of an update; `None` if it is always the optimizer's own.
+    fn scheduled(&self, step: u64) -> Option<f32> {
         let factor = self.state.factor.map(|factor| factor.0);
-        let rate = match (&self.schedule, factor) {
-            (Some(schedule), factor) => schedule.rate(self.state.step) * factor.unwrap_or(1.0),
-            (None, Some(factor)) => self.base_rate * factor,
-            (None, None) => return Ok(()),
-        };
-        if self.rate != Some(rate as f32) {
-            self.programs.parts.optimizer.set_learning_rate(rate)?;
-            self.rate = Some(rate as f32);
+        match (&self.schedule, factor) {
+            (Some(schedule), factor) => Some((schedule.rate(step) * factor.unwrap_or(1.0)) as f32),
+            (None, factor) => factor.map(|factor| (self.base_rate * factor) as f32),
+        }
+    }
+
+    fn write_rate(&mut self) -> Result<()> {
+        let rate = self.scheduled(self.state.step);
+        if let Some(rate) = rate
+            && self.rate != Some(rate)
+        {
+            self.programs.parts.optimizer.set_learning_rate(f64::from(rate))?;
+            self.rate = Some(rate);
         }
         Ok(())
     }
 
     /// The rate of the last update.
-    fn rate(&self) -> f64 {
-        self.rate.map_or(self.base_rate, f64::from)
+    fn last_rate(&self) -> f64 {
+        self.scheduled(self.state.step.saturating_sub(1)).map_or(self.base_rate, f64::from)
     }
 
     /// Tells listeners of the updates since the last time.
@@ -301,7 +307,7 @@ impl Run<'_, '_, '_> {
         let metrics = tally.metrics.iter().zip(old).map(|(new, old)| (new - old) / rows);
         let numbers = std::iter::once(loss).chain(metrics);
         let mut values: Vec<(&str, f64)> = self.names.iter().map(String::as_str).zip(numbers).collect();
-        values.push(("learning_rate", self.rate()));
+        values.push(("learning_rate", self.last_rate()));
         let record = Record { epoch: self.state.epoch as u64 + 1, step: self.state.step, values: &values };
         self.teller.tell(&Event::Step(record))?;
         self.told = tally;
@@ -365,12 +371,13 @@ impl Run<'_, '_, '_> {
             let scores = evaluate(self.programs, valid)?;
             values.extend(scores.0.into_iter().map(|(name, value)| (format!("valid.{name}"), value)));
         }
+        let rate = self.last_rate();
         let improved = self.judge(&values)?;
         if improved {
             copy(self.best.iter().map(|(var, copy)| (var, copy)))?;
         }
         self.programs.exchange()?;
-        values.push(("learning_rate".into(), self.rate()));
+        values.push(("learning_rate".into(), rate));
         if let Some(scale) = self.programs.parts.loss_scale()? {
             values.push(("loss_scale".into(), scale));
         }

@@ -276,8 +276,11 @@ impl<'a> Parts<'a> {
         let zero = Tensor::scalar(0.0, &self.device);
         let rows = rows as f64;
         let number = |flag: Option<&Tensor>| flag.map_or(zero.clone(), |flag| flag.cast(DType::F32).reshape(NO_AXES));
-        let kept =
-            |value: &Tensor| finite.reshape(NO_AXES).select(&(value.cast(DType::F32).reshape(NO_AXES) * rows), 0.0);
+        let looks = self.config.non_finite != NonFinite::Ignore;
+        let kept = |value: &Tensor| {
+            let sum = value.cast(DType::F32).reshape(NO_AXES) * rows;
+            if looks { finite.reshape(NO_AXES).select(&sum, 0.0) } else { sum }
+        };
         let [update, batch, overflow] = flags;
         let first = match batch {
             Some(bad) => {
