@@ -3,10 +3,11 @@
 //! Saving never leaves half a file: all is written beside the target, forced to the disk, and then renamed over it.
 //! Loading checks everything (form, names, shapes) before the first variable is changed.
 
+mod names;
 mod numbers;
 pub mod store;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -15,6 +16,8 @@ use anygrad_core::nn::Module;
 use anygrad_core::{DType, Error, Result, Var};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
+
+pub use names::NameMap;
 
 /// Saves a module's variables (parameters and buffers).
 ///
@@ -141,7 +144,15 @@ pub fn load(path: impl AsRef<Path>, module: &impl Module) -> Result<()> {
 /// # Errors
 /// If the file is missing or damaged.
 pub fn load_partial(path: impl AsRef<Path>, module: &impl Module) -> Result<Report> {
-    read(path.as_ref(), &module.named_variables(), false)
+    read(path.as_ref(), &module.named_variables(), &NameMap::default(), false)
+}
+
+/// Loads what fits after the map changed the file's names and layouts: files of Hugging Face, burn and others.
+///
+/// # Errors
+/// If the file is missing or damaged, or the map does not fit it.
+pub fn load_mapped(path: impl AsRef<Path>, module: &impl Module, map: &NameMap) -> Result<Report> {
+    read(path.as_ref(), &module.named_variables(), map, false)
 }
 
 /// Loads exactly these variables under these names.
@@ -149,10 +160,10 @@ pub fn load_partial(path: impl AsRef<Path>, module: &impl Module) -> Result<Repo
 /// # Errors
 /// As [`load`].
 pub fn load_named(path: impl AsRef<Path>, variables: &[(String, Var)]) -> Result<()> {
-    read(path.as_ref(), variables, true).map(|_| ())
+    read(path.as_ref(), variables, &NameMap::default(), true).map(|_| ())
 }
 
-fn read(path: &Path, variables: &[(String, Var)], strict: bool) -> Result<Report> {
+fn read(path: &Path, variables: &[(String, Var)], map: &NameMap, strict: bool) -> Result<Report> {
     let place = path.display().to_string();
     let bytes = fs::read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
@@ -164,7 +175,7 @@ fn read(path: &Path, variables: &[(String, Var)], strict: bool) -> Result<Report
         let help = "load it into the model that wrote it, or use `load_partial` to take what fits";
         Error::data(&*place, format!("{report}; {help}"))
     };
-    put(&place, &bytes, variables, if strict { Some(&misfit) } else { None })
+    put(&place, &bytes, variables, map, if strict { Some(&misfit) } else { None })
 }
 
 /// Gives variables the numbers of a safetensors file; with `misfit` all must fit exactly, else that is the error.
@@ -172,23 +183,24 @@ fn put(
     place: &str,
     bytes: &[u8],
     variables: &[(String, Var)],
+    map: &NameMap,
     misfit: Option<&dyn Fn(&Report) -> Error>,
 ) -> Result<Report> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| malformed(place, &error))?;
-    let mut found: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
+    let mut found = map.apply(place, &file)?;
     let (mut report, mut changes) = (Report::default(), Vec::new());
     for (name, var) in variables {
         let Some(view) = found.remove(name) else {
             report.missing.push(name.clone());
             continue;
         };
-        if view.shape() != var.shape() {
-            report.misfits.push(format!("{name} (the model has {:?}, the file {:?})", var.shape(), view.shape()));
-        } else if let Some(bytes) = numbers::convert(view.dtype(), view.data(), var.dtype()) {
+        if view.shape != var.shape() {
+            report.misfits.push(format!("{name} (the model has {:?}, the file {:?})", var.shape(), view.shape));
+        } else if let Some(bytes) = numbers::convert(view.dtype, &view.bytes, var.dtype()) {
             changes.push((var, bytes));
             report.loaded.push(name.clone());
         } else {
-            report.misfits.push(format!("{name} (the model has {}, the file {})", var.dtype(), view.dtype()));
+            report.misfits.push(format!("{name} (the model has {}, the file {})", var.dtype(), view.dtype));
         }
     }
     report.unexpected = found.into_keys().collect();

@@ -1,5 +1,7 @@
 //! Steps per second of the workloads on one device:
-//! `cargo run --release -p anygrad-benches --bin steps -- [--device cpu] [--explain] [w1 w2 ..]`.
+//! `cargo run --release -p anygrad-benches --bin steps -- [--device cpu] [--explain] [--supervised] [w1 w2 ..]`.
+//!
+//! With `--supervised` the same steps are also done by the trainer, in turn with the bare program, and its overhead is told.
 
 use std::time::Instant;
 
@@ -14,11 +16,13 @@ const BLOCKS: usize = 7;
 fn main() -> Result<()> {
     let mut device = "best".to_string();
     let (mut names, mut explain) = (Vec::new(), false);
+    let mut supervised = false;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--device" => device = arguments.next().unwrap_or_default(),
             "--explain" => explain = true,
+            "--supervised" => supervised = true,
             name => names.push(name.to_string()),
         }
     }
@@ -43,6 +47,18 @@ fn main() -> Result<()> {
             first.as_secs_f64() * 1e3,
             memory.peak() as f64 / 1e6
         );
+        if supervised {
+            let mut pairs = Vec::new();
+            for _ in 0..BLOCKS {
+                let bare = running.block(BLOCK)?;
+                pairs.push((bare, (running.built.supervised)((bare * BLOCK).ceil() as usize + 1)?));
+            }
+            let each = |f: fn(&(f64, f64)) -> f64| Spread::of(&pairs.iter().map(f).collect::<Vec<_>>());
+            let numbers = (each(|p| p.1), each(|p| (p.0 / p.1 - 1.0) * 100.0), each(|p| (1.0 / p.1 - 1.0 / p.0) * 1e6));
+            if let (Some(rate), Some(share), Some(time)) = numbers {
+                println!("    supervised: {rate} steps/s; overhead in %: {share}, in us per step: {time}");
+            }
+        }
     }
     Ok(())
 }

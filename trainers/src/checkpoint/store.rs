@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use anygrad_core::{DType, Error, Result, Var};
 use serde_json::{Value, json};
 
-use super::{Report, put, serialize, write_whole};
+use super::{NameMap, Report, put, serialize, write_whole};
 
 /// The manifest's version; larger ones were written by newer releases.
 const VERSION: u64 = 1;
@@ -70,7 +70,7 @@ impl Saved {
             let help = "continue with the model, optimizer and options that wrote it, or name another directory";
             Error::data(&*place, format!("this checkpoint is of another model or optimizer: {report}; {help}"))
         };
-        put(&place, &self.tensors, variables, Some(&misfit)).map(|_| ())
+        put(&place, &self.tensors, variables, &NameMap::default(), Some(&misfit)).map(|_| ())
     }
 }
 
