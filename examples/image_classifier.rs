@@ -4,7 +4,8 @@
 //!     cargo run --release --example image_classifier -- --data path/to/fashion-mnist --epochs 5 --out fashion.safetensors
 //!
 //! `--data` names a directory with `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-//! `t10k-labels-idx1-ubyte`, each plain or `.gz`. With `--quick` and no data it takes the 8x8 digits.
+//! `t10k-labels-idx1-ubyte`, each plain or `.gz`. With `--quick` and no data it takes the 8x8 digits. With
+//! `--checkpoints DIR` a run that was ended in any way (Ctrl-C, kill -9, no power) goes on when it is started again.
 
 use anygrad::prelude::*;
 
@@ -29,7 +30,9 @@ impl Net {
             head: Linear::new(64, classes, device),
         }
     }
+}
 
+impl Layer for Net {
     /// `x`: `[batch, channels, height, width]`; result: scores `[batch, classes]`.
     fn forward(&self, x: &Tensor) -> Tensor {
         let x = self.conv1.forward(x).relu().max_pool2d(2);
@@ -52,59 +55,57 @@ fn data(options: &Options) -> Result<(LabelledImages, LabelledImages)> {
     }
 }
 
+/// Each image is moved by at most one place to each side, other rows and columns come in black.
+fn shifted(x: &Tensor) -> Tensor {
+    let moved = |x: Tensor, axis: isize| {
+        let (size, place) = (x.size(axis), x.rank() - axis.unsigned_abs());
+        let mut around = vec![(0, 0); x.rank()];
+        around[place] = (1, 1);
+        let wide = x.pad(&around, 0.0);
+        let by = Tensor::randint(&[x.size(0), 1, 1, 1], 0, 3, x.device());
+        let edge = by.eq(0).select(&wide.narrow(axis, 0, size), &wide.narrow(axis, 2, size));
+        by.eq(1).select(&x, &edge)
+    };
+    moved(moved(x.clone(), -1), -2)
+}
+
 fn main() -> Exit {
-    let options = Options::from_args("image_classifier: learn labelled images in the format of MNIST")?;
+    let about = "image_classifier: learn labelled images in the format of MNIST";
+    let options = Options::with_flags(about, &[("--augment", "shift images at random while training")])?;
     let device = Device::open(options.device.as_deref().unwrap_or("best"))?;
     device.seed(options.seed)?;
-    let (train, test) = data(&options)?;
+    let (mut train, test) = data(&options)?;
+    if options.quick {
+        let some: Vec<u32> = (0..train.len().min(30 * BATCH) as u32).collect();
+        train = train.select(&some)?;
+    }
     let classes = train.classes().max(test.classes());
     let epochs = options.epochs.unwrap_or(if options.quick { 1 } else { 5 });
-    let per_epoch = if options.quick { 30 } else { train.len() / BATCH };
-    let steps = epochs * per_epoch;
+    let steps = epochs * (train.len() / BATCH);
 
     let net = Net::new(train.shape, classes, &device);
-    let parameters = net.parameters();
-    let adam = Adam::new(parameters.clone(), RATE);
     println!("device: {device}; {} images {:?}, {classes} classes", train.len(), train.shape);
     println!("{} parameters, {steps} steps of {BATCH} images", net.parameter_count());
 
-    // One step of training: traced at its first run, then replayed as a whole on the device.
-    let mut step = Program::training(&device, |(x, y): (Tensor, Tensor)| -> Tensor {
-        let loss = net.forward(&x).cross_entropy(&y);
-        adam.update(&loss.gradients(&parameters));
-        loss
-    });
-    let mut correct =
-        Program::inference(&device, |(x, y): (Tensor, Tensor)| -> Tensor { metrics::correct(&net.forward(&x), &y) });
-
-    let progress = Progress::new("train", steps);
-    let mut done = 0;
-    let mut accuracy = 0.0;
-    for epoch in 0..epochs {
-        let begin = progress.elapsed();
-        for batch in train.shuffled_batches(BATCH, options.seed, epoch, &device).take(per_epoch) {
-            adam.set_learning_rate(warmup_cosine(done, 100.min(steps / 10), steps, RATE, 0.0))?;
-            let loss = step.run(batch?)?;
-            done += 1;
-            progress.step();
-            // Reading the loss waits for the device, so not every step does.
-            if done % 50 == 0 {
-                progress.message(format!("loss {:.4}", loss.item()?));
-            }
-        }
-        // All numbers are asked for first and read afterwards: the device is never idle in between.
-        let counts = test.batches(500, &device).map(|batch| correct.run(batch?)).collect::<Result<Vec<_>>>()?;
-        let right = counts.iter().map(Tensor::item).sum::<Result<f64>>()?;
-        accuracy = right / test.len() as f64;
-        let seconds = (progress.elapsed() - begin).as_secs_f64();
-        progress.line(format!("epoch {}: test accuracy {accuracy:.4} ({seconds:.1} s)", epoch + 1));
+    let mut trainer = Supervised::new(&net, Tensor::cross_entropy)
+        .optimizer(Adam::new(net.parameters(), RATE))
+        .schedule(Rate(|step| warmup_cosine(step as usize, 100.min(steps / 10), steps, RATE, 0.0)))
+        .metric("accuracy", metrics::accuracy)
+        .epochs(epochs)
+        .batch(BATCH)
+        .seed(options.seed);
+    if options.has("--augment") {
+        trainer = trainer.augment(|x, y| (shifted(&x), y));
     }
-    let time = progress.finish();
-    println!("{done} steps in {:.1} s", time.as_secs_f64());
+    if let Some(directory) = &options.checkpoints {
+        trainer = trainer.checkpoints(Checkpoints::new(directory));
+    }
+    let report = trainer.fit(&train, &test)?;
+    println!("{report}");
     if let Some(path) = &options.out {
         checkpoint::save(path, &net)?;
         println!("weights saved to {}", path.display());
     }
-    println!("test accuracy {accuracy:.4}");
+    println!("test accuracy {:.4}", report.last("valid.accuracy").unwrap_or(f64::NAN));
     Ok(())
 }

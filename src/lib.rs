@@ -19,7 +19,9 @@ pub use anygrad_core::*;
 #[cfg(feature = "cpu")]
 pub use anygrad_cpu as cpu;
 pub use anygrad_trainers as trainers;
-pub use anygrad_trainers::{checkpoint, data, events, metrics, optim, options, progress, report};
+pub use anygrad_trainers::{
+    checkpoint, data, events, interrupt, metrics, optim, options, progress, report, supervised,
+};
 #[cfg(feature = "wgpu")]
 pub use anygrad_wgpu as wgpu;
 pub use devices::{DeviceInfo, Devices};
@@ -29,12 +31,14 @@ pub mod prelude {
     pub use crate::checkpoint;
     pub use crate::data::{Characters, Dataset, Draws, LabelledImages, Resident, random_blocks};
     pub use crate::devices::{DeviceInfo, Devices};
+    pub use crate::events::{Event, Flow, Listener};
     pub use crate::metrics::{self, Metric};
     pub use crate::optim::schedule::{self, Schedule};
     pub use crate::optim::{Adam, AdamConfig, Decay, Group, Groups, Optimizer, Sgd, SgdConfig, warmup_cosine};
     pub use crate::options::{Exit, Options};
     pub use crate::progress::Progress;
     pub use crate::report;
+    pub use crate::supervised::{Checkpoints, EarlyStopping, Mode, Supervised};
     pub use anygrad_core::nn::*;
     pub use anygrad_core::program::Program;
     pub use anygrad_core::{DType, Device, Element, Error, Result, Tensor, Var};

@@ -12,6 +12,9 @@ use anygrad::prelude::*;
 /// A training step that can be repeated: returns the loss, unread.
 pub type Step = Box<dyn FnMut() -> Result<Tensor>>;
 
+/// So many steps by the trainer; steps per second.
+pub type Supervise = Box<dyn FnMut(usize) -> Result<f64>>;
+
 /// One workload.
 #[derive(Debug, Clone, Copy)]
 pub struct Workload {
@@ -44,6 +47,24 @@ pub struct Built {
     pub parameters: Vec<Var>,
     /// Inputs and targets.
     pub data: (Tensor, Tensor),
+    /// So many steps by [`Supervised`] on the same data, with all its defaults: steps per second.
+    pub supervised: Option<Supervise>,
+}
+
+/// The same batch again and again, so that nothing is measured but the trainer.
+struct Same {
+    data: (Tensor, Tensor),
+    rows: usize,
+}
+
+impl Dataset for Same {
+    fn len(&self) -> usize {
+        self.rows
+    }
+
+    fn batch(&self, _: &[u32], _: &Device) -> Result<(Tensor, Tensor)> {
+        Ok(self.data.clone())
+    }
 }
 
 /// All workloads.
@@ -90,17 +111,28 @@ fn built<M: Module + 'static>(
     model: M,
     x: Tensor,
     y: Tensor,
-    loss: impl Fn(&M, &Tensor, &Tensor) -> Tensor + 'static,
+    forward: fn(&M, &Tensor) -> Tensor,
+    loss: fn(&Tensor, &Tensor) -> Tensor,
 ) -> Result<Built> {
     let parameters = model.parameters();
     let adam = Adam::new(parameters.clone(), 1e-3);
     let updated = parameters.clone();
+    let model = std::sync::Arc::new(model);
+    let (trained, batch) = (model.clone(), (x.clone(), y.clone()));
+    let supervised = move |steps: usize| {
+        let size = batch.0.shape()[0];
+        let data = Same { data: batch.clone(), rows: size * steps };
+        let apply = |model: &std::sync::Arc<M>, x: &Tensor| forward(model, x);
+        let mut trainer = Supervised::with(trained.clone(), apply, loss).batch(size).quiet();
+        Ok(trainer.fit_alone(&data)?.steps_per_second)
+    };
     let program = Program::training(device, move |(x, y): (Tensor, Tensor)| {
-        let value = loss(&model, &x, &y);
+        let value = loss(&forward(&model, &x), &y);
         adam.update(&value.gradients(&updated));
         value
     });
-    shared(program, (x, y), parameters, Some)
+    let built = shared(program, (x, y), parameters, Some)?;
+    Ok(Built { supervised: Some(Box::new(supervised)), ..built })
 }
 
 /// A program and its data as the closures that a comparison calls; `first` picks what a step returns.
@@ -131,6 +163,7 @@ fn shared<R: anygrad::program::Tensors + 'static>(
         kernels,
         parameters,
         data,
+        supervised: None,
     })
 }
 
@@ -147,10 +180,14 @@ fn mlp(sizes: &[usize], device: &Device) -> Mlp {
 
 fn w1(device: &Device) -> Result<Built> {
     let (x, y) = (Tensor::randn(&[256, 784], device), labels(256, 10, device));
-    built(device, mlp(&[784, 512, 256, 10], device), x, y, |Mlp(l), x, y| {
-        let h = l[1].forward(&l[0].forward(x).relu()).relu();
-        l[2].forward(&h).cross_entropy(y)
-    })
+    built(
+        device,
+        mlp(&[784, 512, 256, 10], device),
+        x,
+        y,
+        |Mlp(l), x| l[2].forward(&l[1].forward(&l[0].forward(x).relu()).relu()),
+        Tensor::cross_entropy,
+    )
 }
 
 #[derive(Module)]
@@ -169,11 +206,18 @@ fn w2(device: &Device) -> Result<Built> {
         head: Linear::new(128, 10, device),
     };
     let (x, y) = (Tensor::randn(&[64, 1, 28, 28], device), labels(64, 10, device));
-    built(device, net, x, y, |net, x, y| {
-        let x = net.conv1.forward(x).relu().max_pool2d(2);
-        let x = net.conv2.forward(&x).relu().max_pool2d(2);
-        net.head.forward(&net.hidden.forward(&x.flatten(1)).relu()).cross_entropy(y)
-    })
+    built(
+        device,
+        net,
+        x,
+        y,
+        |net, x| {
+            let x = net.conv1.forward(x).relu().max_pool2d(2);
+            let x = net.conv2.forward(&x).relu().max_pool2d(2);
+            net.head.forward(&net.hidden.forward(&x.flatten(1)).relu())
+        },
+        Tensor::cross_entropy,
+    )
 }
 
 #[derive(Module)]
@@ -212,21 +256,31 @@ fn w3(device: &Device) -> Result<Built> {
     };
     let x = labels(batch * time, vocabulary, device).reshape([batch as isize, time as isize]);
     let y = labels(batch * time + 1, vocabulary, device).slice(0, 1..);
-    built(device, net, x.realize()?.clone(), y.realize()?.clone(), |net, x, y| {
-        let mut x = net.tokens.forward(x) + net.positions.weight.get();
-        for block in &net.blocks {
-            x = &x + block.attention.forward(&block.norm1.forward(&x), &Masks::causal());
-            x = &x + block.down.forward(&block.up.forward(&block.norm2.forward(&x)).gelu());
-        }
-        let scores = net.head.forward(&net.norm.forward(&x));
-        scores.reshape([y.len() as isize, -1]).cross_entropy(y)
-    })
+    built(
+        device,
+        net,
+        x.realize()?.clone(),
+        y.realize()?.clone(),
+        |net, x| {
+            let mut x = net.tokens.forward(x) + net.positions.weight.get();
+            for block in &net.blocks {
+                x = &x + block.attention.forward(&block.norm1.forward(&x), &Masks::causal());
+                x = &x + block.down.forward(&block.up.forward(&block.norm2.forward(&x)).gelu());
+            }
+            net.head.forward(&net.norm.forward(&x))
+        },
+        |scores, y| scores.reshape([y.len() as isize, -1]).cross_entropy(y),
+    )
 }
 
 fn w4(device: &Device) -> Result<Built> {
     let (x, y) = (Tensor::randn(&[64, 4], device), Tensor::randn(&[64, 2], device));
-    built(device, mlp(&[4, 64, 64, 2], device), x, y, |Mlp(l), x, y| {
-        let h = l[1].forward(&l[0].forward(x).tanh()).tanh();
-        l[2].forward(&h).mse_loss(y)
-    })
+    built(
+        device,
+        mlp(&[4, 64, 64, 2], device),
+        x,
+        y,
+        |Mlp(l), x| l[2].forward(&l[1].forward(&l[0].forward(x).tanh()).tanh()),
+        Tensor::mse_loss,
+    )
 }

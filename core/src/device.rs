@@ -96,6 +96,19 @@ impl Device {
         [seed as u32, (seed >> 32) as u32, count as u32, 0x8000_0000 | (count >> 32) as u32]
     }
 
+    /// The seed, and how many random tensors were made outside of programs: with [`Device::generator`]'s numbers all that
+    /// random numbers depend on.
+    #[must_use]
+    pub fn drawn(&self) -> (u64, u64) {
+        (self.0.seed.load(Ordering::SeqCst), self.0.drawn.load(Ordering::SeqCst))
+    }
+
+    /// Takes back what [`Device::drawn`] gave; the generator's numbers are written on their own.
+    pub fn set_drawn(&self, (seed, drawn): (u64, u64)) {
+        self.0.seed.store(seed, Ordering::SeqCst);
+        self.0.drawn.store(drawn, Ordering::SeqCst);
+    }
+
     /// Limits the memory that one program may plan for, in bytes; a larger one is an error before it runs.
     pub fn set_memory_budget(&self, bytes: u64) {
         self.0.budget.store(bytes, Ordering::SeqCst);

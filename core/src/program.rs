@@ -309,6 +309,30 @@ impl<A, R> std::fmt::Debug for Program<'_, A, R> {
     }
 }
 
+/// For every float value that `tensors` are computed from, in the order in which they were made: the operation with the line
+/// of code that asked for it, and two bools `[2]`, whether it holds an infinity and whether it holds a NaN. Inside of a
+/// program's closure it looks at what that computes; return the flags to read them. For finding where a NaN comes from.
+pub fn not_finite(tensors: &[Tensor]) -> (Vec<String>, Vec<Tensor>) {
+    let mut found = std::collections::BTreeMap::new();
+    let mut pending: Vec<Tensor> = tensors.to_vec();
+    while let Some(tensor) = pending.pop() {
+        if found.contains_key(&tensor.0.id) {
+            continue;
+        }
+        if tensor.0.data.get().is_none() {
+            pending.extend_from_slice(tensor.value_inputs());
+        }
+        found.insert(tensor.0.id, tensor);
+    }
+    let worth = |t: &&Tensor| t.dtype().is_float() && !t.is_empty() && !matches!(t.0.op, Op::Constant(_) | Op::Iota);
+    let flags = |t: &Tensor| {
+        let place = t.0.place;
+        let label = format!("{} {:?} at {}:{}", t.0.op.name(), t.shape(), place.file(), place.line());
+        (label, Tensor::stack(&[t.is_infinite().any(..), t.is_nan().any(..)], 0))
+    };
+    found.values().filter(worth).map(flags).unzip()
+}
+
 /// The graph of some tensors, for tests and tools.
 #[must_use]
 pub fn graph(tensors: &[Tensor]) -> Graph {

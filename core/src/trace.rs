@@ -2,7 +2,7 @@
 //! tensors were drawn. Assignments are functional here (a later read sees the assigned tensor); the program's end
 //! turns the last value of each storage into an update in place.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ use crate::var::Storage;
 
 thread_local! {
     static TRACE: RefCell<Option<Trace>> = const { RefCell::new(None) };
+    /// See [`with_products_in`].
+    static PRODUCTS: Cell<Option<DType>> = const { Cell::new(None) };
 }
 
 /// What a traced closure did besides building tensors.
@@ -139,6 +141,50 @@ pub(crate) fn read(var: usize, storage: &Arc<Storage>, offset: usize, shape: &[u
 /// Records a variable's new value.
 pub(crate) fn assign(storage: &Arc<Storage>, offset: usize, value: &Tensor) {
     with(|trace| trace.assign(storage, offset, value));
+}
+
+/// Makes all assignments of this trace so far conditional: where `ok` (one bool) is false when the program runs, the variables
+/// keep the values that they had when it began. Later assignments are not concerned, and neither are random numbers.
+///
+/// Trainers skip a step this way whose gradients are not finite, without asking the host.
+///
+/// # Panics
+/// Outside of a trace, or if `ok` is not one bool.
+#[track_caller]
+pub fn commit_if(ok: &Tensor) {
+    if ok.dtype() != DType::Bool || ok.len() != 1 {
+        crate::shape::fail("commit_if", format!("the condition is {:?} of {}, not one bool", ok.shape(), ok.dtype()));
+    }
+    let ok = ok.reshape_to(&[1]);
+    with(|trace| {
+        for at in 0..trace.assigned.len() {
+            let (storage, new) = trace.assigned[at].clone();
+            let old = trace.states.entry(storage.id()).or_insert_with(|| storage.state()).clone();
+            trace.reads.retain(|_, (id, _)| *id != storage.id());
+            trace.assigned[at].1 = ok.choose(&new, &old);
+        }
+    });
+}
+
+/// Computes matrix products and convolutions of f32 tensors in `dtype` within `scope`: their operands are cast to it, their
+/// results back, sums are kept in f32. All else stays as it is. With f16 this is mixed precision.
+///
+/// Source: Micikevicius and others, "Mixed precision training" (2018), section 3; PyTorch's `torch.autocast`.
+#[track_caller]
+pub fn with_products_in<T>(dtype: DType, scope: impl FnOnce() -> T) -> T {
+    struct Restore(Option<DType>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            PRODUCTS.set(self.0);
+        }
+    }
+    let _restore = Restore(PRODUCTS.replace(Some(dtype)));
+    scope()
+}
+
+/// The type that products of `dtype` are computed in here, if it is another one.
+pub(crate) fn product_type(dtype: DType) -> Option<DType> {
+    PRODUCTS.get().filter(|&wanted| dtype == DType::F32 && wanted != dtype)
 }
 
 /// The generator's state for the next random tensor, and that tensor's number.

@@ -1,6 +1,8 @@
 //! [`Var`]: state that lives across steps. A variable is a stretch of a [`Storage`]; an optimizer gathers the
 //! parameters' stretches into one storage, so that its update, clipping and checkpoints are single operations.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -297,6 +299,34 @@ impl Var {
         device.backend().read(&buffer, low, &mut words)?;
         words[start - low..start - low + bytes.len()].copy_from_slice(bytes);
         device.backend().write(&buffer, low, &words)
+    }
+
+    /// The stored bytes (see [`DType`]) of several variables, at one moment. Each storage is read once, and nothing is compiled.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn read_all(vars: &[Var]) -> Result<Vec<Vec<u8>>> {
+        let mut storages: HashMap<u64, Vec<u8>> = HashMap::new();
+        let mut all = Vec::with_capacity(vars.len());
+        for var in vars {
+            let (storage, offset) = {
+                let place = lock(&var.0.place);
+                (place.storage.clone(), place.offset)
+            };
+            let bytes = match storages.entry(storage.id) {
+                Entry::Occupied(read) => read.into_mut(),
+                Entry::Vacant(unread) => {
+                    let mut bytes = vec![0; (storage.len * storage.dtype.size()).next_multiple_of(4)];
+                    if !bytes.is_empty() {
+                        storage.device.backend().read(&storage.buffer(), 0, &mut bytes)?;
+                    }
+                    unread.insert(bytes)
+                }
+            };
+            let size = storage.dtype.size();
+            all.push(bytes[offset * size..(offset + var.len()) * size].to_vec());
+        }
+        Ok(all)
     }
 
     /// Gives it another float type; its numbers are rounded to that. It leaves the storage that it shared, and programs

@@ -3,9 +3,11 @@
 //! Saving never leaves half a file: all is written beside the target, forced to the disk, and then renamed over it.
 //! Loading checks everything (form, names, shapes) before the first variable is changed.
 
+mod names;
 mod numbers;
+pub mod store;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -14,6 +16,8 @@ use anygrad_core::nn::Module;
 use anygrad_core::{DType, Error, Result, Var};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
+
+pub use names::NameMap;
 
 /// Saves a module's variables (parameters and buffers).
 ///
@@ -34,30 +38,33 @@ pub fn save_named(path: impl AsRef<Path>, variables: &[(String, Var)]) -> Result
     if let Some((name, _)) = variables.iter().find(|(name, _)| !names.insert(name)) {
         return Err(Error::data(place, format!("two variables are named '{name}'; give each its own field")));
     }
-    let contents = variables.iter().map(|(_, var)| stored(var)).collect::<Result<Vec<_>>>()?;
-    let views = variables.iter().zip(&contents).map(|((name, var), bytes)| {
-        let dtype = match var.dtype() {
-            DType::F32 => Dtype::F32,
-            DType::F16 => Dtype::F16,
-            DType::F64 => Dtype::F64,
-            DType::I32 => Dtype::I32,
-            DType::U32 => Dtype::U32,
-            DType::Bool => Dtype::BOOL,
-        };
-        TensorView::new(dtype, var.shape().to_vec(), bytes).map(|view| (name, view))
-    });
-    let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(|error| malformed(&place, &error))?;
-    // PyTorch's loaders ask for this entry.
-    let about = HashMap::from([("format".to_string(), "pt".to_string())]);
-    let bytes = safetensors::serialize(views, Some(about)).map_err(|error| malformed(&place, &error))?;
-    write_whole(path, &bytes)
+    let vars: Vec<Var> = variables.iter().map(|(_, var)| var.clone()).collect();
+    let tensor =
+        |((name, var), bytes): (&(String, Var), Vec<u8>)| (name.clone(), var.dtype(), var.shape().to_vec(), bytes);
+    let tensors = variables.iter().zip(Var::read_all(&vars)?).map(tensor).collect();
+    write_whole(path, &serialize(&place, tensors)?)
 }
 
-/// A variable's numbers as safetensors stores them.
-fn stored(var: &Var) -> Result<Vec<u8>> {
-    let bytes = var.get().to_bytes()?;
+/// Names, types, shapes and stored bytes as a safetensors file.
+fn serialize(place: &str, tensors: Vec<(String, DType, Vec<usize>, Vec<u8>)>) -> Result<Vec<u8>> {
     // A bool is four bytes on the device and one in the file.
-    Ok(if var.dtype() == DType::Bool { bytes.into_iter().step_by(4).collect() } else { bytes })
+    let packed = |(name, dtype, shape, bytes): (String, DType, Vec<usize>, Vec<u8>)| match dtype {
+        DType::Bool => (name, Dtype::BOOL, shape, bytes.into_iter().step_by(4).collect()),
+        DType::F32 => (name, Dtype::F32, shape, bytes),
+        DType::F16 => (name, Dtype::F16, shape, bytes),
+        DType::F64 => (name, Dtype::F64, shape, bytes),
+        DType::I32 => (name, Dtype::I32, shape, bytes),
+        DType::U32 => (name, Dtype::U32, shape, bytes),
+    };
+    let tensors: Vec<_> = tensors.into_iter().map(packed).collect();
+    let mut views = Vec::with_capacity(tensors.len());
+    for (name, dtype, shape, bytes) in &tensors {
+        let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(|error| malformed(place, &error))?;
+        views.push((name, view));
+    }
+    // PyTorch's loaders ask for this entry.
+    let about = HashMap::from([("format".to_string(), "pt".to_string())]);
+    safetensors::serialize(views, Some(about)).map_err(|error| malformed(place, &error))
 }
 
 /// Replaces a file as a whole: readers see the old or the new one, also after a power cut.
@@ -137,7 +144,15 @@ pub fn load(path: impl AsRef<Path>, module: &impl Module) -> Result<()> {
 /// # Errors
 /// If the file is missing or damaged.
 pub fn load_partial(path: impl AsRef<Path>, module: &impl Module) -> Result<Report> {
-    read(path.as_ref(), &module.named_variables(), false)
+    read(path.as_ref(), &module.named_variables(), &NameMap::default(), false)
+}
+
+/// Loads what fits after the map changed the file's names and layouts: files of Hugging Face, burn and others.
+///
+/// # Errors
+/// If the file is missing or damaged, or the map does not fit it.
+pub fn load_mapped(path: impl AsRef<Path>, module: &impl Module, map: &NameMap) -> Result<Report> {
+    read(path.as_ref(), &module.named_variables(), map, false)
 }
 
 /// Loads exactly these variables under these names.
@@ -145,10 +160,10 @@ pub fn load_partial(path: impl AsRef<Path>, module: &impl Module) -> Result<Repo
 /// # Errors
 /// As [`load`].
 pub fn load_named(path: impl AsRef<Path>, variables: &[(String, Var)]) -> Result<()> {
-    read(path.as_ref(), variables, true).map(|_| ())
+    read(path.as_ref(), variables, &NameMap::default(), true).map(|_| ())
 }
 
-fn read(path: &Path, variables: &[(String, Var)], strict: bool) -> Result<Report> {
+fn read(path: &Path, variables: &[(String, Var)], map: &NameMap, strict: bool) -> Result<Report> {
     let place = path.display().to_string();
     let bytes = fs::read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
@@ -156,27 +171,43 @@ fn read(path: &Path, variables: &[(String, Var)], strict: bool) -> Result<Report
         }
         _ => Error::io(path, &error),
     })?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| malformed(&place, &error))?;
-    let mut found: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
+    let misfit = |report: &Report| {
+        let help = "load it into the model that wrote it, or use `load_partial` to take what fits";
+        Error::data(&*place, format!("{report}; {help}"))
+    };
+    put(&place, &bytes, variables, map, if strict { Some(&misfit) } else { None })
+}
+
+/// Gives variables the numbers of a safetensors file; with `misfit` all must fit exactly, else that is the error.
+fn put(
+    place: &str,
+    bytes: &[u8],
+    variables: &[(String, Var)],
+    map: &NameMap,
+    misfit: Option<&dyn Fn(&Report) -> Error>,
+) -> Result<Report> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| malformed(place, &error))?;
+    let mut found = map.apply(place, &file)?;
     let (mut report, mut changes) = (Report::default(), Vec::new());
     for (name, var) in variables {
         let Some(view) = found.remove(name) else {
             report.missing.push(name.clone());
             continue;
         };
-        if view.shape() != var.shape() {
-            report.misfits.push(format!("{name} (the model has {:?}, the file {:?})", var.shape(), view.shape()));
-        } else if let Some(bytes) = numbers::convert(view.dtype(), view.data(), var.dtype()) {
+        if view.shape != var.shape() {
+            report.misfits.push(format!("{name} (the model has {:?}, the file {:?})", var.shape(), view.shape));
+        } else if let Some(bytes) = numbers::convert(view.dtype, &view.bytes, var.dtype()) {
             changes.push((var, bytes));
             report.loaded.push(name.clone());
         } else {
-            report.misfits.push(format!("{name} (the model has {}, the file {})", var.dtype(), view.dtype()));
+            report.misfits.push(format!("{name} (the model has {}, the file {})", var.dtype(), view.dtype));
         }
     }
     report.unexpected = found.into_keys().collect();
-    if strict && !report.is_exact() {
-        let help = "load it into the model that wrote it, or use `load_partial` to take what fits";
-        return Err(Error::data(place, format!("{report}; {help}")));
+    if let Some(misfit) = misfit
+        && !report.is_exact()
+    {
+        return Err(misfit(&report));
     }
     for (var, bytes) in changes {
         var.write_bytes(&bytes)?;

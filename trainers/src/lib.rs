@@ -6,8 +6,10 @@
 pub mod checkpoint;
 pub mod data;
 pub mod events;
+pub mod interrupt;
 pub mod metrics;
 pub mod optim;
 pub mod options;
 pub mod progress;
 pub mod report;
+pub mod supervised;

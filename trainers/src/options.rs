@@ -18,6 +18,10 @@ pub struct Options {
     pub seed: u64,
     /// `--out FILE`: where to save the weights (safetensors).
     pub out: Option<PathBuf>,
+    /// `--checkpoints DIR`: where to save the whole state after each epoch; a run that finds its state there goes on from it.
+    pub checkpoints: Option<PathBuf>,
+    /// Flags of this program's own that were given; see [`Options::with_flags`].
+    pub flags: Vec<String>,
     /// `--quick`: a few steps only, to see that it runs.
     pub quick: bool,
 }
@@ -29,6 +33,7 @@ options:
   --epochs N                   how often to go through the data
   --seed N                     decides all random numbers (default 0)
   --out FILE                   save the weights there, as safetensors
+  --checkpoints DIR            save the whole state there after each epoch, and go on from it
   --quick                      a few steps only, to see that it runs
   --help                       this text";
 
@@ -38,12 +43,31 @@ impl Options {
     /// # Errors
     /// If an option is unknown, lacks its value, or has one of the wrong form.
     pub fn from_args(about: &str) -> Result<Options> {
+        Options::with_flags(about, &[])
+    }
+
+    /// As [`Options::from_args`], with flags that this program alone has: their names and what they do.
+    ///
+    /// # Errors
+    /// As [`Options::from_args`].
+    pub fn with_flags(about: &str, flags: &[(&str, &str)]) -> Result<Options> {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
             println!("{about}\n\n{HELP}");
+            for (name, what) in flags {
+                println!("  {name:28} {what}");
+            }
             std::process::exit(0);
         }
-        Options::parse(&arguments)
+        let own = |argument: &String| flags.iter().any(|(name, _)| name == argument);
+        let (given, others): (Vec<String>, Vec<String>) = arguments.into_iter().partition(own);
+        Ok(Options { flags: given, ..Options::parse(&others)? })
+    }
+
+    /// Whether a flag of this program's own was given.
+    #[must_use]
+    pub fn has(&self, flag: &str) -> bool {
+        self.flags.iter().any(|given| given == flag)
     }
 
     /// Reads options from words such as `["--epochs", "5"]` or `["--epochs=5"]`.
@@ -67,6 +91,7 @@ impl Options {
                 "--data" => options.data = Some(value()?.into()),
                 "--epochs" => options.epochs = Some(number(name, &value()?)?),
                 "--seed" => options.seed = number(name, &value()?)?,
+                "--checkpoints" => options.checkpoints = Some(value()?.into()),
                 "--out" => options.out = Some(value()?.into()),
                 "--quick" if joined.is_none() => options.quick = true,
                 "--quick" => return Err(Error::data("option --quick", "it takes no value")),

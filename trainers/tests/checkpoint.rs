@@ -134,3 +134,63 @@ fn damaged_files_are_errors_that_say_so() {
     assert!(message.contains("two variables are named 'a'"), "{message}");
     assert_eq!(std::fs::read(&path).expect("bytes"), good);
 }
+
+#[test]
+fn files_of_other_libraries_are_loaded_through_a_map() {
+    use anygrad_trainers::checkpoint::{NameMap, load_mapped};
+
+    let (device, scratch) = (device(), Scratch::new("map"));
+    let path = scratch.file("gpt2.safetensors");
+    let count = |shape: &[usize], first: f32| {
+        let len: usize = shape.iter().product();
+        Tensor::from_vec((0..len).map(|i| first + i as f32).collect::<Vec<f32>>(), shape, &device)
+    };
+    // The names of Hugging Face's GPT-2 and BERT, small: width 2, its Conv1D stored as [inputs, outputs].
+    let file = named(&[
+        ("h.0.ln_1.weight", count(&[2], 1.0)),
+        ("h.0.attn.bias", count(&[1, 1, 4, 4], 0.0)),
+        ("h.0.attn.c_attn.weight", count(&[2, 6], 10.0)),
+        ("h.0.attn.c_attn.bias", count(&[6], 30.0)),
+        ("bert.layer.0.attention.self.query.weight", count(&[2, 2], 100.0)),
+        ("bert.layer.0.attention.self.key.weight", count(&[2, 2], 200.0)),
+        ("bert.layer.0.attention.self.value.weight", count(&[2, 2], 300.0)),
+        ("bert.layer.0.output.LayerNorm.gamma", count(&[2], 400.0)),
+    ]);
+    checkpoint::save_named(&path, &file).expect("saved");
+    let map = NameMap::default()
+        .skip("attn.bias")
+        .transpose("c_attn.weight")
+        .rename("h.*", "blocks.*")
+        .rename("ln_1", "norm1")
+        .rename("attn.c_attn.weight", "attention.in_proj_weight")
+        .rename("attn.c_attn.bias", "attention.in_proj_bias")
+        .rename("bert.layer.*", "bert.*")
+        .join(["self.query.weight", "self.key.weight", "self.value.weight"], "in_proj_weight")
+        .rename("output.LayerNorm.gamma", "norm.weight");
+    struct Model(Vec<(String, Var)>);
+    impl anygrad_core::nn::Module for Model {
+        fn visit(&self, visitor: &mut anygrad_core::nn::Visitor<'_>) {
+            self.0.iter().for_each(|(name, var)| visitor.field(name, var));
+        }
+    }
+    let model = Model(named(&[
+        ("blocks.0.norm1.weight", Tensor::zeros(&[2], &device)),
+        ("blocks.0.attention.in_proj_weight", Tensor::zeros(&[6, 2], &device)),
+        ("blocks.0.attention.in_proj_bias", Tensor::zeros(&[6], &device)),
+        ("bert.0.attention.in_proj_weight", Tensor::zeros(&[6, 2], &device)),
+        ("bert.0.norm.weight", Tensor::zeros(&[2], &device)),
+    ]));
+    let report = load_mapped(&path, &model, &map).expect("loaded");
+    assert!(report.is_exact(), "{report}");
+    let values = |at: usize| model.0[at].1.get().to_vec::<f32>().expect("numbers");
+    // Column k of the file's matrix [2, 6] is row k here.
+    assert_eq!(values(1), [10.0, 16.0, 11.0, 17.0, 12.0, 18.0, 13.0, 19.0, 14.0, 20.0, 15.0, 21.0]);
+    assert_eq!(values(3), [100.0, 101.0, 102.0, 103.0, 200.0, 201.0, 202.0, 203.0, 300.0, 301.0, 302.0, 303.0]);
+    assert_eq!((values(2)[5], values(4)[1]), (35.0, 401.0));
+    // Rules that do not fit the file.
+    let error = |map: NameMap| load_mapped(&path, &model, &map).expect_err("no map for it").to_string();
+    assert!(error(NameMap::default().transpose("ln_1.weight")).contains("'h.0.ln_1.weight': [2] is no matrix"));
+    assert!(error(NameMap::default().rename("self.query", "self.key")).contains("two tensors become"));
+    let joined = NameMap::default().join(["self.query.weight", "LayerNorm.gamma"], "x").rename("attention", "output");
+    assert!(error(joined).contains("cannot be joined"));
+}

@@ -63,13 +63,14 @@ pub(super) fn resnet(device: &Device) -> Result<Built> {
         head: Linear::new(512, 10, device),
     };
     let (x, y) = (Tensor::randn(&[64, 3, 32, 32], device), labels(64, 10, device));
-    built(device, net, x, y, |net, x, y| {
+    let forward = |net: &ResNet, x: &Tensor| {
         let mut x = net.norm.forward(&net.stem.forward(x)).relu();
         for block in &net.blocks {
             x = block.forward(&x);
         }
-        net.head.forward(&x.mean([2, 3])).cross_entropy(y)
-    })
+        net.head.forward(&x.mean([2, 3]))
+    };
+    built(device, net, x, y, forward, Tensor::cross_entropy)
 }
 
 #[derive(Module)]
@@ -82,8 +83,9 @@ pub(super) fn lstm(device: &Device) -> Result<Built> {
     let net =
         Recurrent { lstm: Lstm::new(14, 100, RecurrentOptions::default(), device), head: Linear::new(100, 1, device) };
     let (x, y) = (Tensor::randn(&[64, 30, 14], device), Tensor::randn(&[64, 1], device));
-    built(device, net, x, y, |net, x, y| {
+    let forward = |net: &Recurrent, x: &Tensor| {
         let (_, (h, _)) = net.lstm.forward(x, None);
-        net.head.forward(&h.reshape([64, 100])).mse_loss(y)
-    })
+        net.head.forward(&h.reshape([64, 100]))
+    };
+    built(device, net, x, y, forward, Tensor::mse_loss)
 }

@@ -136,6 +136,13 @@ pub trait Layer: Module {
     fn forward(&self, x: &Tensor) -> Tensor;
 }
 
+impl<L: Layer + ?Sized> Layer for &L {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        (**self).forward(x)
+    }
+}
+
 impl Module for Var {
     fn visit(&self, visitor: &mut Visitor<'_>) {
         visitor.variable(self);

@@ -6,6 +6,7 @@ use crate::op::{INDEX, Op};
 use crate::scalar::{Binary, Unary};
 use crate::shape::{self, fail};
 use crate::tensor::Tensor;
+use crate::trace;
 use crate::view::window_count;
 
 impl Tensor {
@@ -319,6 +320,9 @@ impl Tensor {
         if a[rank - 1] != b[rank - 2] {
             fail("matmul", format!("{a:?} x {b:?}: inner sizes {} and {} differ", a[rank - 1], b[rank - 2]));
         }
+        if let Some(dtype) = trace::product_type(self.dtype()) {
+            return self.cast(dtype).product(&other.cast(dtype)).cast(self.dtype());
+        }
         let mut shape = a.to_vec();
         shape[rank - 1] = b[rank - 1];
         let inputs = vec![self.clone(), other.clone()];
@@ -332,6 +336,9 @@ impl Tensor {
         self.same_dtype("conv", other);
         if !self.dtype().is_float() {
             fail("conv", format!("elements are {}, not floats; cast first", self.dtype()));
+        }
+        if let Some(dtype) = trace::product_type(self.dtype()) {
+            return self.cast(dtype).convolve(&other.cast(dtype), kind, geometry).cast(self.dtype());
         }
         let shape = geometry.result(kind);
         let inputs = vec![self.clone(), other.clone()];
