@@ -2,31 +2,39 @@
 //!
 //! A [`Dataset`] gives single samples on the host or whole batches on a device. What an epoch reads is a function of seed
 //! and epoch alone ([`Order`]), so that training that is resumed sees the same batches. [`Loader`] reads ahead on threads;
-//! [`Resident`] keeps a small set on the device. Readers: [`table`] (CSV), [`numpy`], [`idx`] (MNIST and its kin),
+//! [`Resident`] keeps a small set on the device. Readers: [`table`] (CSV), [`idx`] (MNIST and its kin),
 //! [`images`], [`text`] and [`words`], [`sequence`] (windows of time series, padding). Random changes of images on the device are in
 //! [`augment`]; parts of a set for validation are made by [`split`].
 
 mod array;
 pub mod augment;
 mod draws;
+mod encode;
 pub mod idx;
 pub mod images;
 mod loader;
 mod order;
 pub mod read;
 mod resident;
+pub mod sequence;
 pub mod split;
+pub mod table;
 pub mod text;
 mod views;
+pub mod words;
 
 pub use array::{Array, Arrays, Sample};
 pub use draws::{Draws, shuffled};
+pub use encode::{Encoder, Input, Target};
 pub use images::LabelledImages;
 pub use loader::{LastBatch, Loader, LoaderConfig, Loading};
 pub use order::Order;
 pub use resident::Resident;
+pub use sequence::Windows;
+pub use table::{Table, TableOptions};
 pub use text::{Characters, random_blocks};
 pub use views::{Concat, Mapped, Subset};
+pub use words::{HashedNgrams, Vocabulary};
 
 use anygrad_core::{Device, Error, Result, Tensor};
 
