@@ -2,7 +2,7 @@
 //!
 //! A [`Dataset`] gives single samples on the host or whole batches on a device. What an epoch reads is a function of seed
 //! and epoch alone ([`Order`]), so that training that is resumed sees the same batches. [`Loader`] reads ahead on threads;
-//! [`Resident`] keeps a small set on the device. Readers: [`table`] (CSV), [`idx`] (MNIST and its kin),
+//! [`Resident`] keeps a small set on the device. Readers: [`table`] (CSV), [`numpy`], [`idx`] (MNIST and its kin),
 //! [`images`], [`text`] and [`words`], [`sequence`] (windows of time series, padding). Random changes of images on the device are in
 //! [`augment`]; parts of a set for validation are made by [`split`].
 
@@ -13,6 +13,7 @@ mod encode;
 pub mod idx;
 pub mod images;
 mod loader;
+pub mod numpy;
 mod order;
 pub mod read;
 mod resident;
