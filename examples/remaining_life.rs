@@ -26,15 +26,6 @@ struct Net {
 }
 
 impl Net {
-    fn new(sensors: usize, device: &Device) -> Net {
-        Net {
-            trend: Conv1d::new(sensors, 128, 3, device),
-            hidden: Linear::new(128, 128, device),
-            head: Linear::new(128, 1, device),
-            dropout: Dropout::new(0.3),
-        }
-    }
-
     /// `x`: `[batch, WINDOW, sensors]`; result: remaining life over CAP, `[batch, 1]`.
     fn forward(&self, x: &Tensor) -> Tensor {
         let x = self.trend.forward(&x.transpose(1, 2).avg_pool1d(10)).relu().flatten(1);
@@ -62,10 +53,8 @@ impl Engines {
         Ok(Engines { units, sensors, left })
     }
 
-    fn open(directory: &Path, part: &str, after: &[f64]) -> Result<Engines> {
-        let plain = directory.join(format!("{part}_FD001.txt"));
-        let path = if plain.exists() { plain } else { directory.join(format!("{part}_FD001.txt.gz")) };
-        let table = Table::open(&path, &columns())?;
+    fn open(path: &Path, after: &[f64]) -> Result<Engines> {
+        let table = read(path)?;
         let units = table.numbers("column 1")?.iter().map(|&unit| unit as u32).collect();
         // Columns 1 to 5 are engine, cycle and settings.
         let sensors = (6..=26).map(|k| table.numbers(&format!("column {k}"))).collect::<Result<_>>()?;
@@ -93,15 +82,19 @@ impl Engines {
     }
 }
 
-fn columns() -> TableOptions {
-    TableOptions { header: false, delimiter: b' ', ..TableOptions::default() }
+/// A table of numbers between blanks, without a header.
+fn read(path: &Path) -> Result<Table> {
+    let packed = path.with_extension("txt.gz");
+    let path = if path.exists() { path } else { &packed };
+    Table::open(path, &TableOptions { header: false, delimiter: b' ', ..TableOptions::default() })
 }
 
 fn data(options: &Options) -> Result<(Engines, Engines)> {
     match &options.data {
         Some(directory) => {
-            let left = Table::open(&directory.join("RUL_FD001.txt"), &columns())?.numbers("column 1")?;
-            Ok((Engines::open(directory, "train", &[])?, Engines::open(directory, "test", &left)?))
+            let left = read(&directory.join("RUL_FD001.txt"))?.numbers("column 1")?;
+            let [train, test] = ["train", "test"].map(|part| directory.join(format!("{part}_FD001.txt")));
+            Ok((Engines::open(&train, &[])?, Engines::open(&test, &left)?))
         }
         None if options.quick => {
             println!("no --data: a few made-up engines");
@@ -119,10 +112,10 @@ fn main() -> Exit {
     let (train, test) = data(&options)?;
     // Mean and deviation of the training engines; sensors with one or two values tell nothing.
     let scale = |(k, values): (usize, &Vec<f64>)| {
-        let distinct: std::collections::BTreeSet<u64> = values.iter().map(|x| x.to_bits()).collect();
+        let (a, b) = (values[0], values.iter().copied().find(|&x| x != values[0])?);
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / values.len() as f64;
-        (distinct.len() > 2).then(|| (k, mean, variance.sqrt()))
+        values.iter().any(|&x| x != a && x != b).then(|| (k, mean, variance.sqrt()))
     };
     let scales: Vec<_> = train.sensors.iter().enumerate().filter_map(scale).collect();
     let (train, test) = (train.windows(&scales, Take::Every(1))?, test.windows(&scales, Take::Last)?);
@@ -130,16 +123,16 @@ fn main() -> Exit {
     let loader = Loader::new(train, config, &device)?;
     let steps = options.epochs.unwrap_or(if options.quick { 2 } else { 12 }) * loader.batches_per_epoch();
 
-    let net = Net::new(scales.len(), &device);
+    let net = Net {
+        trend: Conv1d::new(scales.len(), 128, 3, &device),
+        hidden: Linear::new(128, 128, &device),
+        head: Linear::new(128, 1, &device),
+        dropout: Dropout::new(0.3),
+    };
     let parameters = net.parameters();
     let adam = Adam::decoupled(parameters.clone(), RATE, 0.01);
-    println!(
-        "device: {device}; {} windows of {} sensors, {} engines to test",
-        loader.data().len(),
-        scales.len(),
-        test.len()
-    );
-    println!("{} parameters, {steps} steps", net.parameter_count());
+    println!("device: {device}; {} windows of {} sensors", loader.data().len(), scales.len());
+    println!("{} parameters, {steps} steps, {} engines to test", net.parameter_count(), test.len());
     let mut step = Program::training(&device, |(x, y): (Tensor, Tensor)| -> Tensor {
         let loss = net.forward(&x).mse_loss(&y);
         adam.update(&loss.gradients(&parameters));
@@ -149,23 +142,20 @@ fn main() -> Exit {
         ((net.forward(&x).clamp(0.0, 1.0) - y) * CAP).powi(2).mean(..).sqrt()
     });
     let progress = Progress::new("train", steps);
-    let mut done = 0;
-    for epoch in 0..steps / loader.batches_per_epoch() {
-        let mut last = None;
-        for batch in loader.epoch(epoch) {
-            adam.set_learning_rate(warmup_cosine(done, steps * 3 / 10, steps, RATE, 0.0))?;
-            last = Some(step.run(batch?)?);
-            done += 1;
-            progress.step();
+    let batches = (0..).flat_map(|epoch| loader.epoch(epoch)).take(steps);
+    for (done, batch) in batches.enumerate() {
+        adam.set_learning_rate(warmup_cosine(done, steps * 3 / 10, steps, RATE, 0.0))?;
+        let loss = step.run(batch?)?;
+        progress.step();
+        if done % 200 == 199 {
+            progress.line(format!("step {}: training RMSE {:.2} cycles", done + 1, loss.item()?.sqrt() * CAP));
         }
-        let loss = last.map_or(Ok(f64::NAN), |loss| loss.item())?;
-        progress.line(format!("epoch {}: training RMSE {:.2} cycles", epoch + 1, loss.sqrt() * CAP));
     }
-    println!("{done} steps in {:.1} s", progress.finish().as_secs_f64());
+    println!("{steps} steps in {:.1} s", progress.finish().as_secs_f64());
     if let Some(path) = &options.out {
         checkpoint::save(path, &net)?;
     }
-    let everything: Vec<u32> = (0..test.len() as u32).collect();
-    println!("test RMSE {:.2} cycles", errors.run(test.batch(&everything, &device)?)?.item()?);
+    let all = Resident::of(&test, &device)?;
+    println!("test RMSE {:.2} cycles", errors.run((all.inputs().clone(), all.targets().clone()))?.item()?);
     Ok(())
 }
