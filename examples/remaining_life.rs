@@ -38,7 +38,7 @@ impl Net {
 struct Engines {
     units: Vec<u32>,
     sensors: Vec<Vec<f64>>,
-    left: Vec<f64>,
+    left: Vec<f32>,
 }
 
 impl Engines {
@@ -46,9 +46,9 @@ impl Engines {
     fn new(units: Vec<u32>, sensors: Vec<Vec<f64>>, after: &[f64]) -> Result<Engines> {
         let mut left = Vec::new();
         for (engine, rows) in units.chunk_by(|a, b| a == b).enumerate() {
-            let missing = || Error::data("remaining life", format!("none is given for engine {}", engine + 1));
-            let end = if after.is_empty() { 0.0 } else { *after.get(engine).ok_or_else(missing)? };
-            left.extend((0..rows.len()).rev().map(|row| (end + row as f64).min(CAP) / CAP));
+            let missing = Error::data("remaining life", format!("none is given for engine {}", engine + 1));
+            let end = if after.is_empty() { 0.0 } else { *after.get(engine).ok_or(missing)? };
+            left.extend((0..rows.len()).rev().map(|row| (end + row as f64).min(CAP) / CAP).map(|x| x as f32));
         }
         Ok(Engines { units, sensors, left })
     }
@@ -63,13 +63,10 @@ impl Engines {
 
     /// Three sensors that drift with wear, under noise.
     fn made_up(count: u32, draws: &mut Draws) -> Result<Engines> {
-        let (mut units, mut sensors) = (Vec::new(), vec![Vec::new(); 3]);
-        for (unit, cycle) in (0..count).flat_map(|unit| (0..80).map(move |cycle| (unit, cycle))) {
-            units.push(unit);
-            for (k, sensor) in sensors.iter_mut().enumerate() {
-                sensor.push((f64::from(cycle) / 80.0).powi(2) * (k + 1) as f64 + 0.2 * draws.normal());
-            }
-        }
+        let units = (0..count * 80).map(|row| row / 80).collect();
+        let wear = |row: u32| (f64::from(row % 80) / 80.0).powi(2);
+        let mut sensor = |k: u8| (0..count * 80).map(|row| wear(row) * f64::from(k) + 0.2 * draws.normal()).collect();
+        let sensors = vec![sensor(1), sensor(2), sensor(3)];
         Engines::new(units, sensors, &[])
     }
 
@@ -77,8 +74,7 @@ impl Engines {
     fn windows(&self, scales: &[(usize, f64, f64)], take: Take) -> Result<Windows> {
         let value = |row: usize| scales.iter().map(move |&(k, mean, std)| ((self.sensors[k][row] - mean) / std) as f32);
         let values: Vec<f32> = (0..self.units.len()).flat_map(value).collect();
-        let left: Vec<f32> = self.left.iter().map(|&x| x as f32).collect();
-        Windows::new(&Array::new(&values, &[left.len(), scales.len()])?, &left, &self.units, WINDOW, take)
+        Windows::new(&Array::new(&values, &[self.left.len(), scales.len()])?, &self.left, &self.units, WINDOW, take)
     }
 }
 
