@@ -29,7 +29,10 @@ pub use devices::{DeviceInfo, Devices};
 /// What a model and its training need: `use anygrad::prelude::*;`.
 pub mod prelude {
     pub use crate::checkpoint;
-    pub use crate::data::{Characters, Dataset, Draws, LabelledImages, Resident, random_blocks};
+    pub use crate::data::{
+        Characters, Dataset, Draws, LabelledImages, Loader, LoaderConfig, Resident, Subset, Table, TableOptions,
+        augment, random_blocks, split,
+    };
     pub use crate::devices::{DeviceInfo, Devices};
     pub use crate::events::{Event, Flow, Listener};
     pub use crate::metrics::{self, Metric};

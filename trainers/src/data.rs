@@ -1,30 +1,102 @@
 //! Data sets: host arrays or tensors on a device, read in minibatches.
 //!
-//! A [`Dataset`] gives the batch for a list of row numbers; [`shuffled`] makes that list, as a function of seed and epoch
-//! alone, so that training that is resumed sees the same batches. Readers: [`idx`] (MNIST and its kin), [`images`]
-//! (labelled images), [`text`] (characters).
+//! A [`Dataset`] gives single samples on the host or whole batches on a device. What an epoch reads is a function of seed
+//! and epoch alone ([`Order`]), so that training that is resumed sees the same batches. [`Loader`] reads ahead on threads;
+//! [`Resident`] keeps a small set on the device. Readers: [`table`] (CSV), [`numpy`], [`idx`] (MNIST and its kin),
+//! [`images`], [`text`] and [`words`], [`sequence`] (windows of time series, padding). Random changes of images on the device are in
+//! [`augment`]; parts of a set for validation are made by [`split`].
 
+mod array;
+pub mod augment;
+mod draws;
+mod encode;
 pub mod idx;
 pub mod images;
+mod loader;
+pub mod numpy;
+mod order;
 pub mod read;
+mod resident;
+pub mod sequence;
+pub mod split;
+pub mod table;
 pub mod text;
+mod views;
+pub mod words;
 
+pub use array::{Array, Arrays, Sample};
+pub use draws::{Draws, shuffled};
+pub use encode::{Encoder, Input, Target};
 pub use images::LabelledImages;
+pub use loader::{LastBatch, Loader, LoaderConfig, Loading};
+pub use order::Order;
+pub use resident::Resident;
+pub use sequence::Windows;
+pub use table::{Table, TableOptions};
 pub use text::{Characters, random_blocks};
+pub use views::{Concat, Mapped, Subset};
+pub use words::{HashedNgrams, Vocabulary};
 
-use anygrad_core::scalar::philox;
 use anygrad_core::{Device, Error, Result, Tensor};
 
 /// Rows of inputs and targets.
+///
+/// A set implements [`Dataset::len`] and either [`Dataset::sample`] (one row on the host: simple, and what
+/// [`Dataset::map`] needs) or [`Dataset::read`] (a whole batch: faster), or both.
+///
+/// ```
+/// use anygrad_trainers::data::{Array, Dataset, Pass, Sample};
+///
+/// /// Numbers and their squares.
+/// struct Squares(usize);
+///
+/// impl Dataset for Squares {
+///     fn len(&self) -> usize {
+///         self.0
+///     }
+///
+///     fn sample(&self, row: u32, _: Pass) -> anygrad_core::Result<Sample> {
+///         let x = row as f32;
+///         Ok(Sample { input: Array::new(&[x], &[1])?, target: Array::new(&[x * x], &[1])? })
+///     }
+/// }
+///
+/// # let device = anygrad_core::testing::device();
+/// let (x, y) = Squares(10).batch(&[3, 5], &device)?;
+/// assert_eq!((x.to_vec::<f32>()?, y.to_vec::<f32>()?), (vec![3.0, 5.0], vec![9.0, 25.0]));
+/// # Ok::<(), anygrad_core::Error>(())
+/// ```
 pub trait Dataset {
     /// Number of rows.
     fn len(&self) -> usize;
 
-    /// The rows with these numbers, as tensors on `device`: inputs and targets, each `[rows.len(), ..]`.
+    /// One row on the host. What is random in it comes from `pass.draws(row)`, so that it repeats when training is resumed.
     ///
     /// # Errors
-    /// If a number is not below [`Dataset::len`], or the device fails.
-    fn batch(&self, rows: &[u32], device: &Device) -> Result<(Tensor, Tensor)>;
+    /// If the number is not below [`Dataset::len`], the row cannot be read, or the set gives whole batches only.
+    fn sample(&self, row: u32, pass: Pass) -> Result<Sample> {
+        let _ = (row, pass);
+        Err(Error::data(
+            "data set",
+            "it gives whole batches only, no single samples; change the batches' tensors instead",
+        ))
+    }
+
+    /// The rows with these numbers in this pass, as tensors on `device`: inputs and targets, each `[rows.len(), ..]`.
+    ///
+    /// # Errors
+    /// If a number is not below [`Dataset::len`], a row cannot be read, samples differ in shape, or the device fails.
+    fn read(&self, rows: &[u32], pass: Pass, device: &Device) -> Result<(Tensor, Tensor)> {
+        collate(self, rows, pass, device)
+    }
+
+    /// [`Dataset::read`] outside of any pass.
+    ///
+    /// # Errors
+    /// As [`Dataset::read`].
+    fn batch(&self, rows: &[u32], device: &Device) -> Result<(Tensor, Tensor)> {
+        self.read(rows, Pass::default(), device)
+    }
 
     /// Whether there are no rows.
     fn is_empty(&self) -> bool {
@@ -33,19 +105,73 @@ pub trait Dataset {
 
     /// One epoch of training: all rows in an order drawn from `seed` and `epoch`, `size` at a time. Rows that do not fill
     /// a batch are left out, so that all batches have one shape (if there are fewer than `size` rows, they are one batch).
-    fn shuffled_batches(&self, size: usize, seed: u64, epoch: usize, device: &Device) -> Batches<'_, Self> {
+    fn shuffled_batches(&self, size: usize, seed: u64, epoch: usize, device: &Device) -> Batches<'_, Self>
+    where
+        Self: Sized,
+    {
         let mut rows = shuffled(self.len(), seed, epoch);
         if rows.len() > size {
             rows.truncate(rows.len() / size.max(1) * size.max(1));
         }
-        Batches { data: self, rows, size: size.max(1), next: 0, device: device.clone() }
+        let pass = Pass { seed, epoch };
+        Batches { data: self, rows, size: size.max(1), next: 0, pass, device: device.clone() }
     }
 
     /// All rows in order, `size` at a time; the last batch may be smaller.
-    fn batches(&self, size: usize, device: &Device) -> Batches<'_, Self> {
+    fn batches(&self, size: usize, device: &Device) -> Batches<'_, Self>
+    where
+        Self: Sized,
+    {
         let rows = (0..self.len() as u32).collect();
-        Batches { data: self, rows, size: size.max(1), next: 0, device: device.clone() }
+        Batches { data: self, rows, size: size.max(1), next: 0, pass: Pass::default(), device: device.clone() }
     }
+
+    /// This set with every sample changed by `change`, on the thread that reads it. The random numbers it gets depend on
+    /// seed, epoch and row alone.
+    fn map<F>(self, change: F) -> Mapped<Self, F>
+    where
+        Self: Sized,
+        F: Fn(Sample, &mut Draws) -> Result<Sample>,
+    {
+        Mapped::new(self, change)
+    }
+}
+
+/// Which pass through the data is made: decides what is random in its samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pass {
+    /// The seed of the run.
+    pub seed: u64,
+    /// The number of the epoch, from 0.
+    pub epoch: usize,
+}
+
+impl Pass {
+    /// The random numbers of a row in this pass.
+    #[must_use]
+    pub fn draws(self, row: u32) -> Draws {
+        // The order of rows draws from stream `epoch`; the high bit keeps the two apart.
+        Draws::new(self.seed, 1 << 63 | (self.epoch as u64 & 0x7fff_ffff) << 32 | u64::from(row))
+    }
+
+    /// The pass of the set below a map.
+    fn below(self) -> Pass {
+        Pass { seed: self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15), ..self }
+    }
+
+    /// The pass of one of several joined sets.
+    fn of_part(self, part: usize) -> Pass {
+        Pass { seed: self.seed.wrapping_add((part as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9)), ..self }
+    }
+}
+
+/// A batch of single samples: [`Dataset::read`] of sets that give those.
+fn collate<D: Dataset + ?Sized>(data: &D, rows: &[u32], pass: Pass, device: &Device) -> Result<(Tensor, Tensor)> {
+    check_rows(rows, data.len())?;
+    let samples = rows.iter().map(|&row| data.sample(row, pass)).collect::<Result<Vec<Sample>>>()?;
+    let inputs = Array::stack(samples.iter().map(|sample| &sample.input))?;
+    let targets = Array::stack(samples.iter().map(|sample| &sample.target))?;
+    Ok((inputs.tensor(device)?, targets.tensor(device)?))
 }
 
 /// Minibatches of a [`Dataset`]: an iterator over `(inputs, targets)`.
@@ -55,6 +181,7 @@ pub struct Batches<'a, D: ?Sized> {
     rows: Vec<u32>,
     size: usize,
     next: usize,
+    pass: Pass,
     device: Device,
 }
 
@@ -65,7 +192,7 @@ impl<D: Dataset + ?Sized> Iterator for Batches<'_, D> {
         let start = self.next;
         let end = (start + self.size).min(self.rows.len());
         self.next = end;
-        (start < end).then(|| self.data.batch(&self.rows[start..end], &self.device))
+        (start < end).then(|| self.data.read(&self.rows[start..end], self.pass, &self.device))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -76,122 +203,10 @@ impl<D: Dataset + ?Sized> Iterator for Batches<'_, D> {
 
 impl<D: Dataset + ?Sized> ExactSizeIterator for Batches<'_, D> {}
 
-/// Inputs and targets that lie on a device as a whole; batches are picked there, no numbers cross the bus but the row numbers.
-#[derive(Clone, Debug)]
-pub struct Resident {
-    inputs: Tensor,
-    targets: Tensor,
-}
-
-impl Resident {
-    /// `inputs`, `targets`: `[rows, ..]` on one device.
-    ///
-    /// # Errors
-    /// If the numbers of rows differ or a tensor has no axes.
-    pub fn new(inputs: Tensor, targets: Tensor) -> Result<Resident> {
-        if inputs.rank() == 0 || targets.rank() == 0 || inputs.shape()[0] != targets.shape()[0] {
-            let shapes = format!("inputs {:?} and targets {:?}", inputs.shape(), targets.shape());
-            return Err(Error::data("data set", format!("{shapes} must have the same number of rows (axis 0)")));
-        }
-        Tensor::realize_all(&[inputs.clone(), targets.clone()])?;
-        Ok(Resident { inputs, targets })
-    }
-}
-
-impl Dataset for Resident {
-    fn len(&self) -> usize {
-        self.inputs.shape()[0]
-    }
-
-    fn batch(&self, rows: &[u32], device: &Device) -> Result<(Tensor, Tensor)> {
-        check_rows(rows, self.len())?;
-        if self.inputs.device() != device {
-            let message = format!("it lies on {}, batches were asked for on {device}", self.inputs.device());
-            return Err(Error::data("data set", message));
-        }
-        let index = Tensor::try_from_slice(rows, &[rows.len()], device)?;
-        Ok((self.inputs.index_select(0, &index), self.targets.index_select(0, &index)))
-    }
-}
-
 /// An error unless all row numbers are below `len`.
 fn check_rows(rows: &[u32], len: usize) -> Result<()> {
     match rows.iter().find(|&&row| row as usize >= len) {
         Some(row) => Err(Error::data("data set", format!("row {row} was asked for, there are {len} rows (from 0)"))),
         None => Ok(()),
-    }
-}
-
-/// The numbers `0..len` in an order that depends on `seed` and `epoch` alone: a Fisher-Yates shuffle whose draws come from
-/// Philox, so that it is the same on every machine and needs no state to resume.
-#[must_use]
-pub fn shuffled(len: usize, seed: u64, epoch: usize) -> Vec<u32> {
-    let mut draws = Draws::new(seed, epoch as u64);
-    let mut order: Vec<u32> = (0..len as u32).collect();
-    for last in (1..len).rev() {
-        order.swap(last, draws.below(last as u64 + 1) as usize);
-    }
-    order
-}
-
-/// Random numbers for the host: Philox words of a seed and a stream, in order.
-#[derive(Clone, Debug)]
-pub struct Draws {
-    key: [u32; 2],
-    stream: u64,
-    used: u64,
-}
-
-impl Draws {
-    /// The generator of this seed and stream, at its beginning.
-    #[must_use]
-    pub fn new(seed: u64, stream: u64) -> Draws {
-        Draws { key: [seed as u32, (seed >> 32) as u32], stream, used: 0 }
-    }
-
-    /// 64 random bits.
-    pub fn bits(&mut self) -> u64 {
-        let counter = [self.used as u32, (self.used >> 32) as u32, self.stream as u32, (self.stream >> 32) as u32];
-        self.used += 1;
-        let [a, b, ..] = philox(counter, self.key);
-        u64::from(a) << 32 | u64::from(b)
-    }
-
-    /// A number in `0..end`, all equally likely to within 2^-32 (multiply and shift); 0 if `end` is 0.
-    pub fn below(&mut self, end: u64) -> u64 {
-        ((u128::from(self.bits()) * u128::from(end)) >> 64) as u64
-    }
-
-    /// A number in `0.0..1.0`.
-    pub fn uniform(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shuffle_is_a_permutation_that_seed_and_epoch_decide() {
-        for len in [0, 1, 2, 1797] {
-            let order = shuffled(len, 7, 3);
-            let mut sorted = order.clone();
-            sorted.sort_unstable();
-            assert_eq!(sorted, (0..len as u32).collect::<Vec<_>>());
-            assert_eq!(order, shuffled(len, 7, 3));
-        }
-        assert_ne!(shuffled(100, 7, 3), shuffled(100, 7, 4));
-        assert_ne!(shuffled(100, 7, 3), shuffled(100, 8, 3));
-    }
-
-    #[test]
-    fn all_orders_of_three_come_equally_often() {
-        let mut counts = std::collections::HashMap::new();
-        for epoch in 0..6000 {
-            *counts.entry(shuffled(3, 1, epoch)).or_insert(0) += 1;
-        }
-        // 1000 expected, standard deviation 29: five of them.
-        assert!(counts.len() == 6 && counts.values().all(|n| (855..1145).contains(n)), "{counts:?}");
     }
 }

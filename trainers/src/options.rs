@@ -12,6 +12,8 @@ pub struct Options {
     pub device: Option<String>,
     /// `--data PATH`: a directory or file with the data.
     pub data: Option<PathBuf>,
+    /// `--target COLUMN`: the column of a table to predict.
+    pub target: Option<String>,
     /// `--epochs N`: how often to go through the data.
     pub epochs: Option<usize>,
     /// `--seed N`: decides all random numbers; 0 if not given.
@@ -30,6 +32,7 @@ const HELP: &str = "\
 options:
   --device cpu|gpu|gpu:N|best  where to train (default: ANYGRAD_DEVICE, or the best there is)
   --data PATH                  directory or file with the data
+  --target COLUMN              the column of a table to predict
   --epochs N                   how often to go through the data
   --seed N                     decides all random numbers (default 0)
   --out FILE                   save the weights there, as safetensors
@@ -89,6 +92,7 @@ impl Options {
             match name {
                 "--device" => options.device = Some(value()?),
                 "--data" => options.data = Some(value()?.into()),
+                "--target" => options.target = Some(value()?),
                 "--epochs" => options.epochs = Some(number(name, &value()?)?),
                 "--seed" => options.seed = number(name, &value()?)?,
                 "--checkpoints" => options.checkpoints = Some(value()?.into()),

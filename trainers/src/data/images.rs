@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anygrad_core::{Device, Error, Result, Tensor};
 
-use super::{Dataset, check_rows, idx, read, shuffled};
+use super::{Array, Dataset, Pass, Sample, check_rows, idx, read, shuffled};
 
 /// Images of one size and the class of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,8 +141,18 @@ impl Dataset for LabelledImages {
         self.labels.len()
     }
 
+    /// The image `[channels, rows, columns]`, f32 in 0..=1, and its class, i32.
+    fn sample(&self, row: u32, _: Pass) -> Result<Sample> {
+        check_rows(&[row], self.len())?;
+        let (size, row) = (self.shape.iter().product::<usize>(), row as usize);
+        let scale = 1.0 / f32::from(self.brightest.max(1));
+        let pixels: Vec<f32> =
+            self.pixels[row * size..(row + 1) * size].iter().map(|&pixel| f32::from(pixel) * scale).collect();
+        Ok(Sample { input: Array::new(&pixels, &self.shape)?, target: Array::scalar(i32::from(self.labels[row])) })
+    }
+
     /// Images `[n, channels, rows, columns]`, f32 in 0..=1, and classes `[n]`, i32.
-    fn batch(&self, rows: &[u32], device: &Device) -> Result<(Tensor, Tensor)> {
+    fn read(&self, rows: &[u32], _: Pass, device: &Device) -> Result<(Tensor, Tensor)> {
         check_rows(rows, self.len())?;
         let size = self.shape.iter().product::<usize>();
         let scale = 1.0 / f32::from(self.brightest.max(1));
