@@ -32,9 +32,9 @@ pub mod prelude {
     pub use crate::events::{Event, Flow, Listener};
     pub use crate::metrics;
     pub use crate::optim::{Adam, AdamConfig, Decay, Optimizer, Rate, Schedule, Sgd, SgdConfig, warmup_cosine};
-    pub use crate::options::{Exit, Options};
+    pub use crate::options::{CHECKPOINTS, Exit, Options};
     pub use crate::progress::Progress;
-    pub use crate::supervised::{Checkpoints, EarlyStopping, Mode, Supervised};
+    pub use crate::supervised::{Checkpoints, EarlyStopping, LossScale, Mode, Precision, Supervised};
     pub use anygrad_core::nn::*;
     pub use anygrad_core::program::Program;
     pub use anygrad_core::{DType, Device, Element, Error, Result, Tensor, Var};
