@@ -24,3 +24,7 @@ example name *arguments:
 # Licences, advisories and sources of all dependencies.
 deny:
     cargo deny check
+
+# Kills a run twenty times on each device and compares what it ends with, bit for bit
+kills:
+    ANYGRAD_KILLS=20 cargo test --release --test kill -- --nocapture

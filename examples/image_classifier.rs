@@ -71,7 +71,12 @@ fn shifted(x: &Tensor) -> Tensor {
 
 fn main() -> Exit {
     let about = "image_classifier: learn labelled images in the format of MNIST";
-    let options = Options::with_flags(about, &[("--augment", "shift images at random while training")])?;
+    let flags = [
+        CHECKPOINTS,
+        ("--augment", "shift images at random while training"),
+        ("--mixed", "compute products in f16 while training"),
+    ];
+    let options = Options::with_flags(about, &flags)?;
     let device = Device::open(options.device.as_deref().unwrap_or("best"))?;
     device.seed(options.seed)?;
     let (mut train, test) = data(&options)?;
@@ -96,6 +101,9 @@ fn main() -> Exit {
         .seed(options.seed);
     if options.has("--augment") {
         trainer = trainer.augment(|x, y| (shifted(&x), y));
+    }
+    if options.has("--mixed") {
+        trainer = trainer.precision(Precision::Mixed(LossScale::default()));
     }
     if let Some(directory) = &options.checkpoints {
         trainer = trainer.checkpoints(Checkpoints::new(directory));

@@ -37,11 +37,11 @@ pub mod prelude {
     pub use crate::events::{Event, Flow, Listener};
     pub use crate::metrics::{self, Metric};
     pub use crate::optim::schedule::{self, Schedule};
-    pub use crate::optim::{Adam, AdamConfig, Decay, Group, Groups, Optimizer, Sgd, SgdConfig, warmup_cosine};
-    pub use crate::options::{Exit, Options};
+    pub use crate::optim::{Adam, AdamConfig, Decay, Group, Groups, Optimizer, Rate, Sgd, SgdConfig, warmup_cosine};
+    pub use crate::options::{CHECKPOINTS, Exit, Options};
     pub use crate::progress::Progress;
     pub use crate::report;
-    pub use crate::supervised::{Checkpoints, EarlyStopping, Mode, Supervised};
+    pub use crate::supervised::{Checkpoints, EarlyStopping, LossScale, Mode, Precision, Supervised};
     pub use anygrad_core::nn::*;
     pub use anygrad_core::program::Program;
     pub use anygrad_core::{DType, Device, Element, Error, Result, Tensor, Var};

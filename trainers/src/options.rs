@@ -36,9 +36,12 @@ options:
   --epochs N                   how often to go through the data
   --seed N                     decides all random numbers (default 0)
   --out FILE                   save the weights there, as safetensors
-  --checkpoints DIR            save the whole state there after each epoch, and go on from it
   --quick                      a few steps only, to see that it runs
   --help                       this text";
+
+/// The option of programs that can go on where they were ended; for [`Options::with_flags`].
+pub const CHECKPOINTS: (&str, &str) =
+    ("--checkpoints DIR", "save the whole state there after each epoch, and go on from it");
 
 impl Options {
     /// Reads the command line; `--help` prints `about` and the options, and ends the program.
@@ -49,7 +52,7 @@ impl Options {
         Options::with_flags(about, &[])
     }
 
-    /// As [`Options::from_args`], with flags that this program alone has: their names and what they do.
+    /// As [`Options::from_args`], with flags that not all programs have: their names and what they do. [`CHECKPOINTS`] is one.
     ///
     /// # Errors
     /// As [`Options::from_args`].
@@ -64,7 +67,11 @@ impl Options {
         }
         let own = |argument: &String| flags.iter().any(|(name, _)| name == argument);
         let (given, others): (Vec<String>, Vec<String>) = arguments.into_iter().partition(own);
-        Ok(Options { flags: given, ..Options::parse(&others)? })
+        let options = Options { flags: given, ..Options::parse(&others)? };
+        if options.checkpoints.is_some() && !flags.contains(&CHECKPOINTS) {
+            return Err(Error::data("option --checkpoints", "this program has no checkpoints; see --help"));
+        }
+        Ok(options)
     }
 
     /// Whether a flag of this program's own was given.
@@ -138,10 +145,12 @@ mod tests {
 
     #[test]
     fn options_are_read_in_both_spellings() {
-        let options = parse("--device gpu:1 --epochs=3 --seed 7 --quick --out w.safetensors --data d").expect("valid");
+        let options = parse("--device gpu:1 --epochs=3 --seed 7 --quick --out w.safetensors --data d --checkpoints c")
+            .expect("valid");
         assert_eq!(options.device.as_deref(), Some("gpu:1"));
         assert_eq!((options.epochs, options.seed, options.quick), (Some(3), 7, true));
         assert_eq!((options.out, options.data), (Some("w.safetensors".into()), Some("d".into())));
+        assert_eq!(options.checkpoints, Some("c".into()));
     }
 
     #[test]

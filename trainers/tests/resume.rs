@@ -178,7 +178,8 @@ fn a_damaged_checkpoint_is_passed_over_with_a_warning() {
     };
     let (tensors, manifest) =
         (|d: &Path| d.join("step-000000020.safetensors"), |d: &Path| d.join("step-000000020.json"));
-    let spoil: [(&str, &str, Box<dyn Fn(&Path)>); 6] = [
+    type Spoil = Box<dyn Fn(&Path)>;
+    let spoil: [(&str, &str, Spoil); 6] = [
         ("cut", "cut off or was changed", Box::new(move |d| cut(tensors(d), 9))),
         ("flipped", "tensors' checksum", Box::new(move |d| flip(tensors(d), 5))),
         ("gone", "tensors cannot be read", Box::new(move |d| std::fs::remove_file(tensors(d)).expect("there"))),

@@ -21,7 +21,6 @@ use crate::progress::Progress;
 /// Rows, and how to get some of them.
 pub(super) struct Source<'d> {
     pub(super) len: usize,
-    #[expect(clippy::type_complexity, reason = "a function of row numbers")]
     pub(super) batch: &'d dyn Fn(&[u32]) -> Result<(Tensor, Tensor)>,
 }
 
@@ -101,6 +100,10 @@ pub(super) fn fit<'a, M: Layer + 'a>(
             variables.push((format!("best/{name}"), copy.clone()));
             best.push((var.clone(), copy));
         }
+    }
+    let mut known = std::collections::HashSet::new();
+    if let Some((name, _)) = variables.iter().find(|(name, _)| !known.insert(name.clone())) {
+        return Err(Error::data("supervised", format!("two variables of model or optimizer are named '{name}'")));
     }
     let mut listeners: Vec<&mut (dyn Listener + 'a)> = trainer.listeners.iter_mut().map(|l| &mut **l as _).collect();
     if let Some(bar) = &mut bar {
@@ -256,12 +259,15 @@ impl Run<'_, '_, '_> {
             self.teller.stop = Some(Reason::Interrupted);
         }
         let step = self.state.step;
-        if self.config.report_every > 0 && step % self.config.report_every == 0 {
+        if self.config.report_every > 0 && step.is_multiple_of(self.config.report_every) {
             self.tell_step()?;
         }
         let every = self.config.checkpoints.as_ref().and_then(|saving| saving.every_steps);
         // The last step of an epoch is saved with its evaluation.
-        if every.is_some_and(|every| step % every == 0) && self.state.batch < batches && self.state.step == step {
+        if every.is_some_and(|every| step.is_multiple_of(every))
+            && self.state.batch < batches
+            && self.state.step == step
+        {
             let tally = self.programs.parts.read_tally()?;
             if !self.look(&tally)? {
                 self.save()?;

@@ -74,7 +74,6 @@ enum Role {
 }
 
 impl<'a> Parts<'a> {
-    #[expect(clippy::too_many_arguments, reason = "called once, with the fields of the trainer")]
     pub(super) fn new(
         model: Rc<dyn Layer + 'a>,
         loss: Score<'a>,
@@ -255,14 +254,13 @@ impl<'a> Parts<'a> {
             let due = since.ge(f64::from(settings.growth));
             let grown = due.select(&(&factor * 2.0), &factor);
             let next = finite.select(&grown, (&factor * 0.5).maximum(1.0));
-            let since = finite.select(&due.select(0.0, &since), 0.0);
+            let since = finite.select(due.select(0.0, &since), 0.0);
             var.assign(&row(&[&next, &since], &self.device));
         }
         self.count(&old, &loss_is_finite, [bad.as_ref(), bad.as_ref(), overflow.as_ref()], &loss, &output, &y, rows);
     }
 
     /// Adds a batch to the tally; `flags`: whether the update is bad, whether the batch is, whether it overflowed.
-    #[expect(clippy::too_many_arguments, reason = "two callers, in one function")]
     fn count(
         &self,
         old: &Tensor,
@@ -318,7 +316,7 @@ fn row(values: &[&Tensor], device: &Device) -> Tensor {
     let places = Tensor::arange(0.0, values.len() as f64, 1.0, device);
     let mut all = Tensor::zeros(&[values.len()], device);
     for (place, value) in values.iter().enumerate() {
-        all = places.eq(place as f64).select(&value.reshape([1]), &all);
+        all = places.eq(place as f64).select(value.reshape([1]), &all);
     }
     all
 }
