@@ -68,3 +68,25 @@ fn what_cannot_fit_says_what_it_needs() {
     assert!(error.contains("bytes are available") || error.contains("are available"), "{error}");
     assert!(error.contains("memory budget") && error.contains("smaller batch"), "{error}");
 }
+
+#[cfg(feature = "cpu")]
+#[test]
+fn the_trainer_keeps_to_a_budget() {
+    let device = Device::cpu();
+    let layers = || (0..8).map(|_| Linear::new(64, 64, &device)).collect::<Vec<_>>();
+    let forward = |net: &Vec<Linear>, x: &Tensor| net.iter().fold(x.clone(), |x, layer| layer.forward(&x).tanh());
+    let x = Tensor::randn(&[512, 64], &device).realize().expect("numbers").clone();
+    let data = Resident::new(x.clone(), x).expect("a set");
+    let fit = |budget: Option<u64>| {
+        device.seed(3).expect("seeded");
+        let mut trainer =
+            Supervised::with(layers(), forward, Tensor::mse_loss).batch(512).quiet();
+        trainer.config.memory_budget = budget;
+        trainer.fit_alone(&data)
+    };
+    let plain = fit(None).expect("it trains").memory.peak();
+    let less = fit(Some(plain * 9 / 10)).expect("it fits").memory.peak();
+    assert!(less <= plain * 9 / 10, "{less} of {plain} bytes");
+    let error = fit(Some(plain / 20)).expect_err("too little").to_string();
+    assert!(error.contains("memory budget"), "{error}");
+}

@@ -7,6 +7,7 @@ mod single;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use anygrad::data::Pass;
 use anygrad::prelude::*;
 
 /// A training step that can be repeated: returns the loss, unread.
@@ -62,7 +63,7 @@ impl Dataset for Same {
         self.rows
     }
 
-    fn batch(&self, _: &[u32], _: &Device) -> Result<(Tensor, Tensor)> {
+    fn read(&self, _: &[u32], _: Pass, _: &Device) -> Result<(Tensor, Tensor)> {
         Ok(self.data.clone())
     }
 }

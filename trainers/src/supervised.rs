@@ -37,7 +37,7 @@ use anygrad_core::{Error, Result, Tensor};
 pub use config::{Checkpoints, Config, EarlyStopping, LossScale, Mode, Monitor, NonFinite, Precision};
 pub use report::{Epoch, Fit, Reason, Scores};
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Pass};
 use crate::events::Listener;
 use crate::optim::{Adam, Optimizer, Schedule};
 use run::Source;
@@ -157,6 +157,13 @@ impl<'a, M: Layer + 'a> Supervised<'a, M> {
         self
     }
 
+    /// The most bytes that a training step may take; see [`Config::memory_budget`].
+    #[must_use]
+    pub fn memory_budget(mut self, bytes: u64) -> Self {
+        self.config.memory_budget = Some(bytes);
+        self
+    }
+
     /// What to do when a loss or gradient is not finite.
     #[must_use]
     pub fn non_finite(mut self, action: NonFinite) -> Self {
@@ -250,10 +257,10 @@ impl<'a, M: Layer + 'a> Supervised<'a, M> {
     /// error names the row); a checkpoint does not fit or cannot be written; a listener or the device fails.
     pub fn fit(&mut self, train: &(impl Dataset + ?Sized), valid: &(impl Dataset + ?Sized)) -> Result<Fit> {
         let device = self.programs()?.parts.device.clone();
-        let (train_batch, valid_batch) =
-            (|rows: &[u32]| train.batch(rows, &device), |rows: &[u32]| valid.batch(rows, &device));
-        let valid = Source { len: valid.len(), batch: &valid_batch };
-        run::fit(self, &Source { len: train.len(), batch: &train_batch }, Some(&valid))
+        let read = |rows: &[u32], pass: Pass| train.read(rows, pass, &device);
+        let read_valid = |rows: &[u32], pass: Pass| valid.read(rows, pass, &device);
+        let valid = Source { len: valid.len(), read: &read_valid };
+        run::fit(self, &Source { len: train.len(), read: &read }, Some(&valid))
     }
 
     /// Trains without validation.
@@ -262,8 +269,8 @@ impl<'a, M: Layer + 'a> Supervised<'a, M> {
     /// As [`Supervised::fit`].
     pub fn fit_alone(&mut self, train: &(impl Dataset + ?Sized)) -> Result<Fit> {
         let device = self.programs()?.parts.device.clone();
-        let batch = |rows: &[u32]| train.batch(rows, &device);
-        run::fit(self, &Source { len: train.len(), batch: &batch }, None)
+        let read = |rows: &[u32], pass: Pass| train.read(rows, pass, &device);
+        run::fit(self, &Source { len: train.len(), read: &read }, None)
     }
 
     /// Mean loss and metrics over all rows, of the model as it is now.
@@ -272,8 +279,8 @@ impl<'a, M: Layer + 'a> Supervised<'a, M> {
     /// If there are no rows, or the device fails.
     pub fn evaluate(&mut self, data: &(impl Dataset + ?Sized)) -> Result<Scores> {
         let device = self.programs()?.parts.device.clone();
-        let batch = |rows: &[u32]| data.batch(rows, &device);
-        run::evaluate(self.programs()?, &Source { len: data.len(), batch: &batch })
+        let read = |rows: &[u32], pass: Pass| data.read(rows, pass, &device);
+        run::evaluate(self.programs()?, &Source { len: data.len(), read: &read })
     }
 
     /// The model's output for a batch of inputs.

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use anygrad_core::nn::{Dropout, Layer, Linear, Module};
 use anygrad_core::testing::device;
 use anygrad_core::{Device, Program, Result, Tensor, Var};
-use anygrad_trainers::data::{Dataset, Resident, shuffled};
+use anygrad_trainers::data::{Dataset, Pass, Resident, shuffled};
 use anygrad_trainers::events::{Event, Flow};
 use anygrad_trainers::metrics;
 use anygrad_trainers::optim::{Adam, Optimizer, Rate, Sgd, SgdConfig};
@@ -266,8 +266,8 @@ impl Dataset for Spoiled<'_> {
         self.good.len()
     }
 
-    fn batch(&self, rows: &[u32], device: &Device) -> Result<(Tensor, Tensor)> {
-        let (x, y) = self.good.batch(rows, device)?;
+    fn read(&self, rows: &[u32], pass: Pass, device: &Device) -> Result<(Tensor, Tensor)> {
+        let (x, y) = self.good.read(rows, pass, device)?;
         let bad: Vec<f32> = rows.iter().map(|&row| if row == self.row { self.value } else { 0.0 }).collect();
         Ok((x + Tensor::try_from_slice(&bad, &[rows.len(), 1], device)?, y))
     }

@@ -22,6 +22,9 @@ pub struct Config {
     pub ema: Option<f64>,
     /// In which precision products are computed; f32.
     pub precision: Precision,
+    /// The most bytes that a training step may take (`Memory::peak`); none. If it would take more, activations are computed
+    /// again for the gradients instead of being kept; if that is not enough, an error before training says what is.
+    pub memory_budget: Option<u64>,
     /// What to do when a loss or gradient is not finite; stop.
     pub non_finite: NonFinite,
     /// Whether the error about such a step names the first operation that was not finite (runs the step again); false.
@@ -52,6 +55,7 @@ impl Default for Config {
             clip_value: None,
             ema: None,
             precision: Precision::Full,
+            memory_budget: None,
             non_finite: NonFinite::Stop,
             name_non_finite: false,
             monitor: Monitor::default(),

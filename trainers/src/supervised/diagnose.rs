@@ -4,7 +4,7 @@ use anygrad_core::{DType, Error, Result, Tensor, Var};
 
 use super::run::Source;
 use super::step::Programs;
-use crate::data::shuffled;
+use crate::data::{Pass, shuffled};
 
 /// The error about batch `at` (from 0) of `epoch` (from 0), `done` batches of which were submitted.
 pub(super) fn error(
@@ -19,7 +19,8 @@ pub(super) fn error(
     let (size, seed) = (config.batch, config.seed);
     let order = shuffled(train.len, seed, epoch);
     let rows = &order[(at * size).min(order.len())..((at + 1) * size).min(order.len())];
-    let cause = match cause(programs, train, rows, done.saturating_sub(at)) {
+    let batch = (train.read)(rows, Pass { seed, epoch });
+    let cause = match batch.and_then(|batch| cause(programs, batch, rows, done.saturating_sub(at))) {
         Ok(cause) => cause,
         Err(error) => format!("looking for the cause failed: {error}"),
     };
@@ -29,8 +30,7 @@ pub(super) fn error(
     Error::data(format!("training, epoch {}, batch {}", epoch + 1, at + 1), message)
 }
 
-fn cause(programs: &mut Programs<'_>, train: &Source<'_>, rows: &[u32], since: usize) -> Result<String> {
-    let (x, y) = (train.batch)(rows)?;
+fn cause(programs: &mut Programs<'_>, (x, y): (Tensor, Tensor), rows: &[u32], since: usize) -> Result<String> {
     for (what, tensor) in [("inputs", &x), ("targets", &y)] {
         if let Some(row) = first_row(tensor, |value| !value.is_finite())? {
             return Ok(format!("the {what} of row {} of the data hold NaN or infinity", rows[row]));

@@ -12,7 +12,7 @@ use super::state::{Exact, Row, State};
 use super::step::{Programs, Tally};
 use super::{Supervised, diagnose};
 use crate::checkpoint::store::{Snapshot, Store};
-use crate::data::shuffled;
+use crate::data::{Pass, shuffled};
 use crate::events::{Event, Flow, Listener, Record};
 use crate::interrupt::{self, Watch};
 use crate::optim::Schedule;
@@ -21,7 +21,7 @@ use crate::progress::Progress;
 /// Rows, and how to get some of them.
 pub(super) struct Source<'d> {
     pub(super) len: usize,
-    pub(super) batch: &'d dyn Fn(&[u32]) -> Result<(Tensor, Tensor)>,
+    pub(super) read: &'d dyn Fn(&[u32], Pass) -> Result<(Tensor, Tensor)>,
 }
 
 /// Those who listen, and whether one of them has had enough.
@@ -233,7 +233,8 @@ impl Run<'_, '_, '_> {
     /// One batch, and what follows from it.
     fn step(&mut self, order: &[u32], batches: usize) -> Result<()> {
         let (at, size, window) = (self.state.batch, self.config.batch, self.config.accumulate);
-        let batch = (self.train.batch)(&order[at * size..(at + 1) * size])?;
+        let pass = Pass { seed: self.config.seed, epoch: self.state.epoch };
+        let batch = (self.train.read)(&order[at * size..(at + 1) * size], pass)?;
         let ends = (at + 1) % window == 0 || at + 1 == batches;
         if ends {
             self.write_rate()?;
@@ -504,7 +505,7 @@ pub(super) fn evaluate(programs: &mut Programs<'_>, data: &Source<'_>) -> Result
     programs.clear_scores()?;
     let rows: Vec<u32> = (0..data.len as u32).collect();
     for rows in rows.chunks(programs.parts.config.evaluation_batch) {
-        programs.evaluate((data.batch)(rows)?)?;
+        programs.evaluate((data.read)(rows, Pass::default())?)?;
     }
     let names = std::iter::once("loss").chain(programs.parts.metrics.iter().map(|(name, _)| name.as_str()));
     let names: Vec<String> = names.map(String::from).collect();

@@ -434,5 +434,9 @@ impl<'a> Programs<'a> {
 
 fn training<'a>(parts: &Rc<Parts<'a>>, role: Role) -> Program<'a, Batch, ()> {
     let p = parts.clone();
-    Program::training(&parts.device, move |(x, y): Batch| p.step(x, y, role))
+    let mut program = Program::training(&parts.device, move |(x, y): Batch| p.step(x, y, role));
+    if let Some(bytes) = parts.config.memory_budget {
+        program.set_memory_budget(bytes);
+    }
+    program
 }
