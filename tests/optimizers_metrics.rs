@@ -48,14 +48,14 @@ fn optimizers_of_several_kernels_run_on_all_backends() {
 }
 
 #[test]
-fn means_over_many_batches_lose_no_digits() {
+fn means_over_many_batches_lose_few_digits() {
     for device in devices() {
         let mean = MeanOf::new("x", |x, _| x.mean(..), &device).expect("a metric");
         let mut add = Program::inference(&device, |x: Tensor| mean.update(&x, &x));
         add.run_times(3000, Tensor::full(&[1], 0.1, DType::F32, &device)).expect("runs");
-        // In plain f32 it would be wrong in the fifth digit.
+        // 3,000 batches are 64 and 3,000 / 64 roundings; in plain f32 it would be 0.100003.
         let found = mean.values().expect("values")[0].1;
-        assert!((found - f64::from(0.1f32)).abs() < 1e-9, "{device}: {found}");
+        assert!((found - 0.1).abs() < 0.1 * 112.0 * f64::from(f32::EPSILON), "{device}: {found}");
     }
 }
 
