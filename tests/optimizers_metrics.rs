@@ -92,3 +92,16 @@ fn metrics_are_the_same_on_all_backends() {
         }
     }
 }
+
+/// One kernel computes two parts of a concatenation, each shorter than an aligned binding.
+#[test]
+fn short_parts_of_a_concatenation_from_one_kernel_do_not_overlap() {
+    for device in devices() {
+        let mut program = Program::inference(&device, |x: Tensor| {
+            let (a, b) = (x.narrow(1, 0, 1).abs().sum(0), x.narrow(1, 1, 1).square().sum(0));
+            Tensor::cat(&[a, b, Tensor::full(&[1], 4.0, DType::F32, &device)], 0) * x.narrow(0, 0, 1).reshape([3])
+        });
+        let x = Tensor::full(&[5, 3], -2.0, DType::F32, &device);
+        assert_eq!(program.run(x).expect("a run").to_vec::<f32>().expect("numbers"), [-20.0, -40.0, -8.0], "{device}");
+    }
+}
