@@ -48,14 +48,14 @@ fn optimizers_of_several_kernels_run_on_all_backends() {
 }
 
 #[test]
-fn means_over_many_batches_lose_no_digits() {
+fn means_over_many_batches_lose_few_digits() {
     for device in devices() {
         let mean = MeanOf::new("x", |x, _| x.mean(..), &device).expect("a metric");
         let mut add = Program::inference(&device, |x: Tensor| mean.update(&x, &x));
         add.run_times(3000, Tensor::full(&[1], 0.1, DType::F32, &device)).expect("runs");
-        // In plain f32 it would be wrong in the fifth digit.
+        // 3,000 batches are 64 and 3,000 / 64 roundings; in plain f32 it would be 0.100003.
         let found = mean.values().expect("values")[0].1;
-        assert!((found - f64::from(0.1f32)).abs() < 1e-9, "{device}: {found}");
+        assert!((found - 0.1).abs() < 0.1 * 112.0 * f64::from(f32::EPSILON), "{device}: {found}");
     }
 }
 
@@ -90,5 +90,18 @@ fn metrics_are_the_same_on_all_backends() {
         for ((name, x), (_, y)) in all[0].iter().zip(other) {
             assert!((x - y).abs() < 1e-4, "{name}: {x} on the CPU, {y} on the GPU");
         }
+    }
+}
+
+/// One kernel computes two parts of a concatenation, each shorter than an aligned binding.
+#[test]
+fn short_parts_of_a_concatenation_from_one_kernel_do_not_overlap() {
+    for device in devices() {
+        let mut program = Program::inference(&device, |x: Tensor| {
+            let (a, b) = (x.narrow(1, 0, 1).abs().sum(0), x.narrow(1, 1, 1).square().sum(0));
+            Tensor::cat(&[a, b, Tensor::full(&[1], 4.0, DType::F32, &device)], 0) * x.narrow(0, 0, 1).reshape([3])
+        });
+        let x = Tensor::full(&[5, 3], -2.0, DType::F32, &device);
+        assert_eq!(program.run(x).expect("a run").to_vec::<f32>().expect("numbers"), [-20.0, -40.0, -8.0], "{device}");
     }
 }

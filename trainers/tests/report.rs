@@ -130,7 +130,7 @@ fn masked_crc32c(bytes: &[u8]) -> u32 {
         }
     }
     let crc = !crc;
-    (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8)
+    crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 /// Fields of a protocol buffer message: number and bytes (of a varint: its value as 8 bytes).

@@ -256,17 +256,17 @@ fn concatenations(
                 && (producer.contains_key(&source) || writers.contains_key(&source))
                 && !results.contains(&source)
                 && !placement.inside.contains_key(&source)
-                && !parts.iter().any(|p: &(usize, usize, usize, bool)| p.1 == source)
+                && !parts.iter().any(|p: &(usize, usize, usize, bool, bool)| p.1 == source)
                 && (aligned || readers.get(&source).is_none_or(Vec::is_empty));
             if !free {
                 copied.extend(stored_leaves(graph, groups, part));
             }
             if len > 0 {
-                parts.push((part, source, offset, free));
+                parts.push((part, source, offset, free, aligned));
             }
             offset += len;
         }
-        for (part, source, offset, free) in parts {
+        for (part, source, offset, free, aligned) in parts {
             let mut bundle = contents.get(&source).cloned().unwrap_or_default();
             bundle.insert(source);
             let block: HashSet<usize> = here.union(&bundle).copied().collect();
@@ -277,7 +277,11 @@ fn concatenations(
                 producer.get(&source).into_iter().chain(writers.get(&source).into_iter().flatten()).copied().collect();
             let mixes = own.iter().any(|&k| reads(k))
                 || bundle.iter().filter_map(|n| readers.get(n)).flatten().any(|&k| writes(k));
-            if free && !mixes && bundle.is_disjoint(&copied) {
+            // The binding of a part that begins between two aligned places reaches down to the lower one: the same kernel must
+            // not write there, too.
+            let several = |k: usize| placement.kernels[k].targets.iter().filter(|t| block.contains(t)).count() > 1;
+            let crowded = !aligned && own.iter().any(|&k| several(k));
+            if free && !mixes && !crowded && bundle.is_disjoint(&copied) {
                 placement.inside.insert(source, (concat, offset));
                 here = block;
                 writers.entry(concat).or_default().extend(own);

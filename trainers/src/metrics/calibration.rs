@@ -50,6 +50,6 @@ impl Metric for Calibration {
     }
 
     fn state(&self) -> Vec<Var> {
-        vec![self.sums.var().clone()]
+        self.sums.vars()
     }
 }

@@ -92,7 +92,7 @@ impl Metric for MeanOf {
     }
 
     fn state(&self) -> Vec<Var> {
-        vec![self.sums.var().clone()]
+        self.sums.vars()
     }
 }
 

@@ -15,8 +15,8 @@ pub struct Regression {
     columns: usize,
     /// Absolute and square errors of each column, and the rows.
     errors: Sums,
-    /// `[3, columns]`: rows, mean of the target, its squared distances from that.
-    moments: Var,
+    /// `[columns]` each: rows, mean of the target, its squared distances from that.
+    moments: [Var; 3],
 }
 
 impl Regression {
@@ -29,8 +29,8 @@ impl Regression {
             return Err(Error::data("regression metric", "0 columns; give the number of columns of the target"));
         }
         let errors = Sums::new("metric.errors", 2 * columns + 1, device)?;
-        let moments = Var::try_new("metric.moments", &Tensor::zeros(&[3, columns], device))?;
-        Ok(Regression { columns, errors, moments })
+        let zeros = |name: &str| Var::try_new(format!("metric.target.{name}"), &Tensor::zeros(&[columns], device));
+        Ok(Regression { columns, errors, moments: [zeros("count")?, zeros("mean")?, zeros("square")?] })
     }
 }
 
@@ -53,22 +53,23 @@ impl Metric for Regression {
         self.errors.add(&Tensor::cat(&sums, 0));
         // Moments of two sets are joined without a difference of large sums.
         // Source: Chan, Golub and LeVeque, "Updating formulae" (1979), equation 2.1.
-        let old = self.moments.get();
-        let (count, mean, square) = (old.index_axis(0, 0), old.index_axis(0, 1), old.index_axis(0, 2));
+        let [count, mean, square] = self.moments.each_ref().map(Var::get);
         let all = &count + rows as f64;
         let here = target.mean(0);
         let distance = &here - &mean;
         let square = square + (&target - &here).square().sum(0) + distance.square() * (&count * rows as f64 / &all);
         let mean = mean + distance * rows as f64 / &all;
-        self.moments.assign(&Tensor::stack(&[all, mean, square], 0));
+        for (var, value) in self.moments.iter().zip([all, mean, square]) {
+            var.assign(&value);
+        }
     }
 
     fn values(&self) -> Result<Vec<(&'static str, f64)>> {
-        let (errors, moments, columns) = (self.errors.read()?, self.moments.get().to_f64()?, self.columns);
+        let (errors, squares, columns) = (self.errors.read()?, self.moments[2].get().to_f64()?, self.columns);
         let rows = errors[2 * columns];
         let average = |of: &dyn Fn(usize) -> f64| (0..columns).map(of).sum::<f64>() / columns as f64;
         let explained = |column: usize| {
-            let (left, all) = (errors[columns + column], moments[2 * columns + column]);
+            let (left, all) = (errors[columns + column], squares[column]);
             match (rows > 0.0, all > 0.0, left > 0.0) {
                 (false, ..) => f64::NAN,
                 (_, true, _) => 1.0 - left / all,
@@ -84,6 +85,6 @@ impl Metric for Regression {
     }
 
     fn state(&self) -> Vec<Var> {
-        vec![self.errors.var().clone(), self.moments.clone()]
+        self.errors.vars().into_iter().chain(self.moments.iter().cloned()).collect()
     }
 }

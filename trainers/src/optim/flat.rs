@@ -43,7 +43,6 @@ impl Step {
     /// The parameters after decoupled decay, `p - p lr w`.
     ///
     /// Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), as PyTorch orders it.
-    #[must_use]
     pub fn decayed(&self) -> Tensor {
         match &self.decay {
             Some(strength) => &self.parameters - &self.parameters * (strength * &self.rate),
@@ -215,7 +214,6 @@ impl Flat {
     ///
     /// # Panics
     /// If number or shapes of the gradients are not those of the parameters.
-    #[must_use]
     #[track_caller]
     pub fn flatten(&self, gradients: &[Tensor]) -> Tensor {
         let count = self.groups.parameters.len();

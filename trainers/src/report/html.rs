@@ -180,7 +180,7 @@ impl Report {
             }
             page.push_str("</dl></div>");
         }
-        let _ = write!(page, "</div></main>{}{}{}</body></html>\n", DATA[0], self.data(), DATA[1]);
+        let _ = writeln!(page, "</div></main>{}{}{}</body></html>", DATA[0], self.data(), DATA[1]);
         page
     }
 
