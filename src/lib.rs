@@ -19,7 +19,7 @@ pub use anygrad_core::*;
 #[cfg(feature = "cpu")]
 pub use anygrad_cpu as cpu;
 pub use anygrad_trainers as trainers;
-pub use anygrad_trainers::{checkpoint, data, events, metrics, optim, options, progress};
+pub use anygrad_trainers::{checkpoint, data, events, metrics, optim, options, progress, unsupervised};
 #[cfg(feature = "wgpu")]
 pub use anygrad_wgpu as wgpu;
 pub use devices::{DeviceInfo, Devices};
