@@ -16,7 +16,7 @@ fn k_means_finds_the_optimum_of_the_digits_from_every_seed() {
     let (x, _) = digits(&device);
     for seed in 0..20 {
         let model = KMeans { clusters: 10, seed, ..Default::default() }.fit(&device, &x).expect("fits");
-        assert!(model.inertia <= 1.0005 * BEST && model.inertia >= BEST - 1.0, "seed {seed}: {model}");
+        assert!(model.inertia <= 1.0005 * BEST && model.inertia > 0.9999 * BEST, "seed {seed}: {model}");
         assert!(model.converged && model.warnings.is_empty());
     }
 }

@@ -96,8 +96,9 @@ fn detectors_find_what_was_planted() {
             let area = scores::roc_auc(&planted, &found.expect(name)).expect(name);
             assert!(area > 0.995, "{name}: {area}");
         }
-        // The robust centre is that of the moons, which outliers with a mean of 57 do not move.
-        assert!((robust.center[0] - 0.5).abs() < 0.2 && (robust.center[1] - 0.25).abs() < 0.2, "{:?}", robust.center);
+        // The robust centre stays among the moons; the mean of all rows is 1.9 away from their middle.
+        let away = (robust.center[0] - 0.5).hypot(robust.center[1] - 0.25);
+        assert!(away < 1.0, "{:?}", robust.center);
     }
 }
 

@@ -304,7 +304,9 @@ fn write(placed: &Placed, parameters: &Parameters, covariance: Covariance, d: us
                 "the covariance of component {c} is singular; raise the floor, or leave out features that are constant or copies"
             )
         };
-        let l = cholesky(matrix, d).ok_or_else(|| wrong(METHOD, message()))?;
+        // What is left of a variance after the features before is noise of f32 sums below a millionth.
+        let clear = |l: &Vec<f64>| (0..d).all(|i| l[i * d + i].powi(2) > 1e-6 * matrix[i * d + i]);
+        let l = cholesky(matrix, d).filter(clear).ok_or_else(|| wrong(METHOD, message()))?;
         let log = (0..d).map(|i| l[i * d + i].ln()).sum::<f64>();
         Ok((transposed(&lower_inverse(&l, d), d, d), log))
     };
