@@ -138,10 +138,9 @@ impl Tsne {
         if self.dimensions == 0 || self.dimensions > n.min(d) {
             return Err(wrong(METHOD, format!("{} dimensions of {n} rows and {d} features", self.dimensions)));
         }
-        if !(self.exaggeration >= 1.0)
-            || self.learning_rate.is_some_and(|rate| !(rate > 0.0))
-            || self.max_iterations == 0
-        {
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        let rate = self.learning_rate.is_none_or(positive);
+        if !positive(self.exaggeration) || self.exaggeration < 1.0 || !rate || self.max_iterations == 0 {
             let message = "exaggeration must be at least 1, learning rate and iterations positive";
             return Err(wrong(METHOD, message));
         }
