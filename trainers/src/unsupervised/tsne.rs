@@ -182,6 +182,7 @@ impl Flow {
             let back = pull.reshape([n * k, m]).scatter_sum(0, &wide, n);
             let attraction = pull.sum(1) - back;
             // Repulsion, over all pairs; a row and itself are 0 apart, which only the sum must not count.
+            let with_ones = Tensor::cat(&[y.clone(), Tensor::ones(&[n, 1], y.device())], 1);
             let mut push = Vec::new();
             let mut mass = Vec::new();
             for (start, end) in ranges(n, n) {
@@ -192,9 +193,11 @@ impl Flow {
                     })
                     .collect();
                 let Some(squares) = total(apart.iter().map(Tensor::square)) else { continue };
+                // sum_j w (y_i - y_j) = y_i sum_j w - sum_j w y_j: one product with w = near².
                 let near = (squares + 1.0).recip();
-                let sums: Vec<Tensor> = apart.iter().map(|a| (near.square() * a).sum(1)).collect();
-                push.push(Tensor::stack(&sums, 1));
+                let sums = near.square().matmul(&with_ones);
+                let own = y.narrow(0, start, end - start) * sums.narrow(1, m, 1);
+                push.push(own - sums.narrow(1, 0, m));
                 mass.push(near.sum(1).sum(()));
             }
             let mass = total(mass).unwrap_or_else(|| y.sum(())) - n as f64;
