@@ -13,3 +13,4 @@ pub mod options;
 pub mod progress;
 pub mod report;
 pub mod supervised;
+pub mod unsupervised;

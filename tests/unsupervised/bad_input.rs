@@ -1,0 +1,100 @@
+//! Wrong input is an error that says what and where, or has a documented result.
+
+use anygrad::prelude::*;
+use anygrad::unsupervised::*;
+
+fn table(values: &[f32], columns: usize) -> Tensor {
+    Tensor::from_vec(values.to_vec(), &[values.len() / columns, columns], &Device::cpu())
+}
+
+fn says<T: std::fmt::Debug>(result: Result<T>, words: &[&str]) {
+    let message = result.expect_err("must be an error").to_string();
+    assert!(words.iter().all(|word| message.contains(word)), "{message}");
+}
+
+#[test]
+fn numbers_that_are_none_are_named_by_row_and_column() {
+    let device = Device::cpu();
+    let x = table(&[0.0, 1.0, 2.0, f32::NAN, 4.0, 5.0], 2);
+    says(KMeans { clusters: 2, ..Default::default() }.fit(&device, &x), &["row 1", "column 1", "NaN"]);
+    let x = table(&[0.0, 1.0, 2.0, 3.0, f32::INFINITY, 5.0], 3);
+    says(Pca::default().fit(&device, &x), &["row 1", "column 1", "inf"]);
+    let mut incremental = IncrementalPca::default();
+    says(incremental.fit(&device, &table(&[0.0, 1.0, 2.0, f32::NAN], 1), 2), &["row 3", "column 0"]);
+}
+
+#[test]
+fn tables_that_are_too_small_are_refused() {
+    let device = Device::cpu();
+    says(KMeans { clusters: 3, ..Default::default() }.fit(&device, &table(&[1.0, 2.0], 1)), &["2 rows", "3 clusters"]);
+    says(Pca::default().fit(&device, &table(&[1.0, 2.0], 2)), &["one row"]);
+    let none = Tensor::zeros(&[0, 4], &device);
+    says(KMeans::default().fit(&device, &none), &["0 rows"]);
+    says(Pca::default().fit(&device, &none), &["0 rows"]);
+    says(KMeans::default().fit(&device, &Tensor::zeros(&[4], &device)), &["two-dimensional"]);
+}
+
+#[test]
+fn configurations_out_of_range_are_refused() {
+    let (device, x) = (Device::cpu(), table(&[1.0, 2.0, 3.0, 5.0], 1));
+    says(KMeans { clusters: 0, ..Default::default() }.fit(&device, &x), &["at least 1"]);
+    says(KMeans { clusters: 1, tolerance: f64::NAN, ..Default::default() }.fit(&device, &x), &["tolerance"]);
+    let given = Seeding::Given(Tensor::zeros(&[2, 3], &device));
+    says(KMeans { clusters: 2, seeding: given, ..Default::default() }.fit(&device, &x), &["[2, 3]", "[2, 1]"]);
+    says(Pca { components: Components::Count(2), ..Default::default() }.fit(&device, &x), &["2 components"]);
+    says(Pca { components: Components::Variance(1.5), ..Default::default() }.fit(&device, &x), &["1.5"]);
+}
+
+#[test]
+fn another_number_of_features_is_refused() {
+    let (device, x) = (Device::cpu(), table(&[1.0, 2.0, 3.0, 5.0, 7.0, 1.0], 2));
+    let clusters = KMeans { clusters: 2, ..Default::default() }.fit(&device, &x).expect("fits");
+    says(clusters.predict(&table(&[1.0, 2.0, 3.0], 3)), &["3 features", "fitted on 2"]);
+    let components = Pca::default().fit(&device, &x).expect("fits");
+    says(components.transform(&table(&[1.0], 1)), &["1 features", "fitted on 2"]);
+}
+
+#[test]
+fn duplicates_and_constants_are_no_failure() {
+    let device = Device::cpu();
+    // Two distinct rows cannot fill three clusters: it is said, and the inertia is 0.
+    let x = table(&[1.0, 1.0, 1.0, 4.0, 4.0, 4.0], 1);
+    let model = KMeans { clusters: 3, ..Default::default() }.fit(&device, &x).expect("fits");
+    assert!(model.inertia == 0.0 && model.warnings.iter().any(|w| w.contains("distinct")), "{model}");
+    let one = KMeans { clusters: 1, ..Default::default() }.fit(&device, &table(&[3.0, 4.0], 2)).expect("one row");
+    assert_eq!(one.inertia, 0.0);
+    let model = Pca::default().fit(&device, &table(&[2.0; 12], 3)).expect("constant features");
+    assert_eq!(model.explained_variance_ratio, [0.0; 3]);
+    assert!(model.transform(&table(&[2.0; 3], 3)).expect("transforms").abs().max(()).item().expect("reads") < 1e-6);
+}
+
+#[test]
+fn mixtures_and_detectors_refuse_what_they_cannot_do() {
+    let device = Device::cpu();
+    let x = table(&[1.0, 2.0, 3.0, 5.0, 7.0, 1.0], 2);
+    says(GaussianMixture { components: 4, ..Default::default() }.fit(&device, &x), &["3 rows", "4 components"]);
+    says(GaussianMixture { floor: -1.0, ..Default::default() }.fit(&device, &x), &["floor"]);
+    // Two equal columns and no floor: the covariance is singular.
+    let copies = table(&[1.0, 1.0, 2.0, 2.0, 4.0, 4.0], 2);
+    says(GaussianMixture { floor: 0.0, ..Default::default() }.fit(&device, &copies), &["singular", "floor"]);
+    says(EllipticEnvelope::default().fit(&device, &table(&[1.0; 12], 2)), &["singular"]);
+    says(EllipticEnvelope::default().fit(&device, &x), &["3 rows"]);
+    let model = GaussianMixture { max_iterations: 1, ..Default::default() }.fit(&device, &x).expect("fits");
+    assert!(!model.converged && model.warnings[0].contains("not converged"), "{model}");
+    says(model.predict(&table(&[1.0], 1)), &["1 features", "fitted on 2"]);
+    says(Dbscan { eps: 0.0, ..Default::default() }.fit(&device, &x), &["eps 0"]);
+    says(Tsne::default().fit(&device, &x), &["perplexity 30", "3 rows"]);
+    says(NearestNeighbors::default().fit(&device, &x), &["5 neighbours of 3 rows"]);
+    says(IsolationForest { trees: 0, ..Default::default() }.fit(&device, &x), &["at least 1"]);
+    says(MiniBatchKMeans::default().fit(&device, &x), &["3 rows", "8 clusters"]);
+}
+
+#[test]
+fn an_ndarray_is_a_table() {
+    let device = Device::cpu();
+    let x = ndarray::array![[0.0f64, 0.1], [0.2, 0.0], [9.0, 9.1], [9.2, 9.0]];
+    let model = KMeans { clusters: 2, ..Default::default() }.fit(&device, &x).expect("fits");
+    assert!((model.inertia - 0.05).abs() < 1e-4, "{model}");
+    let model = KMeans { clusters: 2, ..Default::default() }.fit(&device, &x.t().t()).expect("views, too");
+    assert!((model.inertia - 0.05).abs() < 1e-4, "{model}");
+}

@@ -1,0 +1,169 @@
+//! Where centres begin. k-means++ runs on the device: each step draws a few candidate rows with probability in
+//! proportion to their squared distance from the centres so far, and keeps the one that lowers the sum of distances most.
+
+use anygrad_core::{DType, Device, Program, Result, Tensor, Var};
+
+use super::{KMeans, METHOD, Metric, unit};
+use crate::data::Draws;
+use crate::unsupervised::{part, ranges, squared_distances, total, wrong};
+
+/// Where centres begin.
+#[derive(Clone, Debug, Default)]
+pub enum Seeding {
+    /// Greedy k-means++: `2 + ln(clusters)` candidates per centre.
+    #[default]
+    PlusPlus,
+    /// Different rows, all equally likely.
+    Random,
+    /// These: `[clusters, features]`.
+    Given(Tensor),
+}
+
+/// Writes first centres of one table.
+pub(super) struct Seeder {
+    x: Tensor,
+    way: Seeding,
+    given: Option<Vec<f32>>,
+    plus: Option<PlusPlus>,
+}
+
+impl Seeder {
+    /// `shift`: what was taken off the rows of `x`.
+    pub(super) fn new(x: &Tensor, config: &KMeans, shift: Option<&Tensor>) -> Result<Seeder> {
+        let expected = [config.clusters, x.shape()[1]];
+        let given = match &config.seeding {
+            Seeding::Given(centers) => {
+                if centers.shape() != expected {
+                    let message = format!("the given centres are {:?}, not {expected:?}", centers.shape());
+                    return Err(wrong(METHOD, message));
+                }
+                let mut centers = centers.cast(DType::F32).to_device(x.device())?;
+                if config.metric == Metric::Spherical {
+                    centers = unit(&centers);
+                }
+                if let Some(mean) = shift {
+                    centers = centers - mean;
+                }
+                Some(centers.to_vec::<f32>()?)
+            }
+            _ => None,
+        };
+        let plus =
+            matches!(config.seeding, Seeding::PlusPlus).then(|| PlusPlus::new(x, config.clusters)).transpose()?;
+        Ok(Seeder { x: x.clone(), way: config.seeding.clone(), given, plus })
+    }
+
+    /// Writes the first centres of a start.
+    pub(super) fn seed(&mut self, centers: &Var, draws: &mut Draws) -> Result<()> {
+        let (k, n) = (centers.shape()[0], self.x.shape()[0]);
+        if let Some(values) = &self.given {
+            return centers.write(values);
+        }
+        if let (Seeding::PlusPlus, Some(plus)) = (&self.way, &mut self.plus) {
+            return plus.seed(centers, draws);
+        }
+        // Floyd's sampling of k different numbers of n.
+        let mut rows: Vec<u32> = Vec::with_capacity(k);
+        for last in n - k..n {
+            let row = draws.below(last as u64 + 1) as u32;
+            rows.push(if rows.contains(&row) { last as u32 } else { row });
+        }
+        let index = Tensor::try_from_slice(&rows, &[k], self.x.device())?;
+        centers.write(&self.x.index_select(0, &index).to_vec::<f32>()?)
+    }
+}
+
+/// The state of k-means++ on the device.
+struct PlusPlus {
+    /// Squared distance of each row to the centres so far: `[rows]`.
+    nearest: Var,
+    /// Centres so far: `[clusters, features]`.
+    chosen: Var,
+    /// Number of the next centre: `[1]`.
+    place: Var,
+    /// Random numbers of each step: `[clusters, trials]`.
+    uniforms: Var,
+    first: Program<'static, Tensor, ()>,
+    step: Program<'static, (), ()>,
+}
+
+impl PlusPlus {
+    fn new(x: &Tensor, k: usize) -> Result<PlusPlus> {
+        let ([n, d], device) = ([x.shape()[0], x.shape()[1]], x.device());
+        let trials = 2 + (k as f64).ln() as usize;
+        let nearest = Var::try_new("nearest", &Tensor::zeros(&[n], device))?;
+        let chosen = Var::try_new("chosen", &Tensor::zeros(&[k, d], device))?;
+        let place = Var::try_new("place", &Tensor::zeros(&[1], device).cast(DType::I32))?;
+        let uniforms = Var::try_new("uniforms", &Tensor::zeros(&[k, trials], device))?;
+        let first = {
+            let (x, nearest, chosen, place) = (x.clone(), nearest.clone(), chosen.clone(), place.clone());
+            Program::inference(device, move |row: Tensor| {
+                let center = x.index_select(0, &row);
+                nearest.assign(&(&x - &center).square().sum(1));
+                chosen.assign(&put(&chosen.get(), &center, &place.get().full_like(0.0)));
+                place.assign(&place.get().full_like(1.0));
+            })
+        };
+        let step = {
+            let (x, nearest, chosen) = (x.clone(), nearest.clone(), chosen.clone());
+            let (place, uniforms) = (place.clone(), uniforms.clone());
+            Program::inference(device, move |()| {
+                let (before, at) = (nearest.get(), place.get());
+                let rows = draw(&before, &uniforms.get().index_select(0, &at).reshape([trials as isize]));
+                let candidates = x.index_select(0, &rows);
+                // What the sum of distances would become with each candidate.
+                let sums = ranges(n, trials.max(d)).into_iter().map(|(start, end)| {
+                    let known = before.narrow(0, start, end - start).unsqueeze(1);
+                    squared_distances(&part(&x, start, end), &candidates).minimum(known).sum(0)
+                });
+                let sums = total(sums).unwrap_or_else(|| candidates.sum(1));
+                let best = candidates.index_select(0, &sums.argmin(0).reshape([1]));
+                nearest.assign(&before.minimum((&x - &best).square().sum(1)));
+                chosen.assign(&put(&chosen.get(), &best, &at));
+                place.assign(&(at + 1));
+            })
+        };
+        Ok(PlusPlus { nearest, chosen, place, uniforms, first, step })
+    }
+
+    fn seed(&mut self, centers: &Var, draws: &mut Draws) -> Result<()> {
+        let device: Device = self.nearest.device();
+        let row = draws.below(self.nearest.len() as u64) as u32;
+        let uniforms: Vec<f32> = (0..self.uniforms.len()).map(|_| draws.uniform() as f32).collect();
+        self.uniforms.write(&uniforms)?;
+        self.place.write(&[0i32])?;
+        self.first.run(Tensor::try_from_slice(&[row], &[1], &device)?)?;
+        if centers.shape()[0] > 1 {
+            self.step.run_times(centers.shape()[0] - 1, ())?;
+        }
+        centers.write(&self.chosen.get().to_vec::<f32>()?)
+    }
+}
+
+/// `table` with its row number `at: [1]` replaced by `row: [1, d]`.
+fn put(table: &Tensor, row: &Tensor, at: &Tensor) -> Tensor {
+    let numbers = Tensor::arange(0.0, table.shape()[0] as f64, 1.0, table.device()).cast(DType::I32);
+    numbers.eq(at).unsqueeze(1).select(row, table)
+}
+
+/// Row numbers (i32 `[trials]`) drawn in proportion to `weights: [n]` by `uniforms: [trials]`: first a block of about `sqrt(n)`
+/// rows by the running sum of the blocks' sums, then a row of it; so f32 sums stay exact enough and the work small.
+fn draw(weights: &Tensor, uniforms: &Tensor) -> Tensor {
+    let n = weights.len();
+    let size = (n as f64).sqrt().ceil() as usize;
+    let blocks = n.div_ceil(size);
+    let padded = weights.pad(&[(0, blocks * size - n)], 0.0).reshape([blocks, size]);
+    let sums = padded.sum(1);
+    let running = sums.cumsum(0);
+    let target = uniforms * running.narrow(0, blocks - 1, 1);
+    let block = after(&running.unsqueeze(0), &target, blocks);
+    let rest = target - (running.index_select(0, &block) - sums.index_select(0, &block));
+    let inside = after(&padded.index_select(0, &block).cumsum(1), &rest, size);
+    // Rounding may end in the padding.
+    (block * size + inside).minimum(n - 1)
+}
+
+/// For each row of running sums `[rows or 1, size]` the number of those that are at most its target, below `size`.
+fn after(running: &Tensor, target: &Tensor, size: usize) -> Tensor {
+    running.le(target.unsqueeze(1)).cast(DType::I32).sum(1).minimum(size - 1)
+}
