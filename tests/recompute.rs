@@ -79,8 +79,7 @@ fn the_trainer_keeps_to_a_budget() {
     let data = Resident::new(x.clone(), x).expect("a set");
     let fit = |budget: Option<u64>| {
         device.seed(3).expect("seeded");
-        let mut trainer =
-            Supervised::with(layers(), forward, Tensor::mse_loss).batch(512).quiet();
+        let mut trainer = Supervised::with(layers(), forward, Tensor::mse_loss).batch(512).quiet();
         trainer.config.memory_budget = budget;
         trainer.fit_alone(&data)
     };

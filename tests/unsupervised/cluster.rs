@@ -80,7 +80,8 @@ fn data_far_from_zero_is_clustered_as_well() {
 fn spherical_k_means_sees_angles_only() {
     let device = Device::cpu();
     let x = Tensor::from_vec(vec![1.0f32, 0.0, 50.0, 1.0, 0.0, 2.0, 0.5, 90.0], &[4, 2], &device);
-    let model = KMeans { clusters: 2, metric: Metric::Spherical, ..Default::default() }.fit(&device, &x).expect("fits");
+    let model =
+        KMeans { clusters: 2, metric: Distance::Spherical, ..Default::default() }.fit(&device, &x).expect("fits");
     let labels = model.predict(&x).expect("predicts").to_vec::<i32>().expect("reads");
     assert!(labels[0] == labels[1] && labels[2] == labels[3] && labels[0] != labels[2], "{labels:?}");
     let lengths = model.centers.square().sum(1).to_f64().expect("reads");

@@ -22,7 +22,7 @@ pub mod tsne;
 
 pub use anomaly::{EllipticEnvelope, IsolationForest, NearestNeighbors, PeaksOverThreshold, quantile};
 pub use dbscan::{Dbscan, DbscanResult};
-pub use kmeans::{KMeans, KMeansModel, Metric, MiniBatchKMeans, Seeding};
+pub use kmeans::{Distance, KMeans, KMeansModel, MiniBatchKMeans, Seeding};
 
 pub use mixture::{Covariance, GaussianMixture, GaussianMixtureModel};
 pub use pca::{Components, IncrementalPca, Pca, PcaModel, Solver};

@@ -37,14 +37,14 @@ pub struct KMeans {
     /// A start ends when the squared movement of all centres is at most this times the mean variance of the features; 1e-4.
     pub tolerance: f64,
     /// What nearest means; Euclidean.
-    pub metric: Metric,
+    pub metric: Distance,
     /// Decides all random numbers; 0.
     pub seed: u64,
 }
 
 /// What nearest means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Metric {
+pub enum Distance {
     /// Squared Euclidean distance.
     #[default]
     Euclidean,
@@ -61,7 +61,7 @@ impl Default for KMeans {
             n_init: 10,
             max_iterations: 300,
             tolerance: 1e-4,
-            metric: Metric::Euclidean,
+            metric: Distance::Euclidean,
             seed: 0,
         }
     }
@@ -79,7 +79,7 @@ pub struct KMeansModel {
     /// Whether that start ended by itself.
     pub converged: bool,
     /// What nearest means.
-    pub metric: Metric,
+    pub metric: Distance,
     /// What a person should know: fewer distinct rows than clusters, an end before convergence.
     pub warnings: Vec<String>,
 }
@@ -116,7 +116,7 @@ impl KMeans {
         let mean = x.mean(0);
         let spread = x.var(0, 0).mean(()).item()?;
         // |x|² - 2 x·c loses digits if the mean is far from 0 compared with the spread: then it is taken off.
-        let far = self.metric == Metric::Euclidean && mean.square().mean(()).item()? > spread;
+        let far = self.metric == Distance::Euclidean && mean.square().mean(()).item()? > spread;
         let x = if far { (&x - &mean).realize()?.clone() } else { x };
         let shift = far.then_some(mean);
 
@@ -170,10 +170,10 @@ impl KMeans {
 }
 
 /// Rows as the metric wants them.
-fn prepare(x: &Tensor, metric: Metric) -> Result<Tensor> {
+fn prepare(x: &Tensor, metric: Distance) -> Result<Tensor> {
     Ok(match metric {
-        Metric::Euclidean => x.clone(),
-        Metric::Spherical => unit(x).realize()?.clone(),
+        Distance::Euclidean => x.clone(),
+        Distance::Spherical => unit(x).realize()?.clone(),
     })
 }
 
@@ -238,8 +238,8 @@ impl Lloyd {
             let (Some(sums), Some(counts)) = (total(sums), total(counts)) else { return old.sum(()) };
             let counts = counts.cast(DType::F32).unsqueeze(1);
             let mean = match metric {
-                Metric::Euclidean => sums / counts.maximum(1.0),
-                Metric::Spherical => unit(&sums),
+                Distance::Euclidean => sums / counts.maximum(1.0),
+                Distance::Spherical => unit(&sums),
             };
             let new = counts.gt(0.0).select(mean, &old);
             var.assign(&new);
@@ -351,7 +351,7 @@ impl Model for KMeansModel {
             .set("inertia", self.inertia)
             .set("iterations", self.iterations)
             .set("converged", self.converged)
-            .set("spherical", self.metric == Metric::Spherical)
+            .set("spherical", self.metric == Distance::Spherical)
             .set("warnings", self.warnings.clone())
     }
 
@@ -361,7 +361,7 @@ impl Model for KMeansModel {
             inertia: parts.number("inertia")?,
             iterations: parts.count("iterations")?,
             converged: parts.flag("converged")?,
-            metric: if parts.flag("spherical")? { Metric::Spherical } else { Metric::Euclidean },
+            metric: if parts.flag("spherical")? { Distance::Spherical } else { Distance::Euclidean },
             warnings: parts.texts("warnings"),
         })
     }

@@ -2,7 +2,7 @@
 
 use anygrad_core::{DType, Device, Program, Result, Tensor, Var};
 
-use super::{KMeans, KMeansModel, METHOD, Metric, gathered, nearest, nearest_distance};
+use super::{Distance, KMeans, KMeansModel, METHOD, gathered, nearest, nearest_distance};
 use crate::data::{Draws, shuffled};
 use crate::events::Listener;
 use crate::unsupervised::{Run, Table, silent, table, wrong};
@@ -108,7 +108,7 @@ impl MiniBatchKMeans {
         }
         let converged = !run.is_stopped();
         run.end("done")?;
-        let metric = Metric::Euclidean;
+        let metric = Distance::Euclidean;
         let centers = Tensor::try_from_slice(&centers.get().to_vec::<f32>()?, &[k, d], device)?;
         Ok(KMeansModel { centers, inertia, iterations: passes, converged, metric, warnings: Vec::new() })
     }

@@ -3,7 +3,7 @@
 
 use anygrad_core::{DType, Device, Program, Result, Tensor, Var};
 
-use super::{KMeans, METHOD, Metric, unit};
+use super::{Distance, KMeans, METHOD, unit};
 use crate::data::Draws;
 use crate::unsupervised::{part, ranges, squared_distances, total, wrong};
 
@@ -38,7 +38,7 @@ impl Seeder {
                     return Err(wrong(METHOD, message));
                 }
                 let mut centers = centers.cast(DType::F32).to_device(x.device())?;
-                if config.metric == Metric::Spherical {
+                if config.metric == Distance::Spherical {
                     centers = unit(&centers);
                 }
                 if let Some(mean) = shift {
