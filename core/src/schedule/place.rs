@@ -277,6 +277,11 @@ fn concatenations(
                 producer.get(&source).into_iter().chain(writers.get(&source).into_iter().flatten()).copied().collect();
             let mixes = own.iter().any(|&k| reads(k))
                 || bundle.iter().filter_map(|n| readers.get(n)).flatten().any(|&k| writes(k));
+            // The stretch that is bound for an unaligned part begins inside of the part before it: two such parts of one
+            // kernel would overlap.
+            let aligned = (offset * graph.nodes[concat].dtype.size()).is_multiple_of(limits.alignment);
+            let parts_of = |k: usize| placement.kernels[k].targets.iter().filter(|t| block.contains(t)).count();
+            let mixes = mixes || (!aligned && own.iter().any(|&k| parts_of(k) > 1));
             if free && !mixes && bundle.is_disjoint(&copied) {
                 placement.inside.insert(source, (concat, offset));
                 here = block;
