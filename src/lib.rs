@@ -19,7 +19,7 @@ pub use anygrad_core::*;
 #[cfg(feature = "cpu")]
 pub use anygrad_cpu as cpu;
 pub use anygrad_trainers as trainers;
-pub use anygrad_trainers::{checkpoint, data, events, metrics, optim, options, progress};
+pub use anygrad_trainers::{checkpoint, data, events, metrics, optim, options, progress, reinforcement};
 #[cfg(feature = "wgpu")]
 pub use anygrad_wgpu as wgpu;
 pub use devices::{DeviceInfo, Devices};
@@ -29,6 +29,7 @@ pub mod prelude {
     pub use crate::checkpoint;
     pub use crate::data::{Characters, Dataset, Draws, LabelledImages, Resident, random_blocks};
     pub use crate::devices::{DeviceInfo, Devices};
+    pub use crate::events::{Event, Flow, Listener};
     pub use crate::metrics;
     pub use crate::optim::{Adam, AdamConfig, Decay, Optimizer, Sgd, SgdConfig, warmup_cosine};
     pub use crate::options::{Exit, Options};

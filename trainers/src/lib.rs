@@ -10,3 +10,4 @@ pub mod metrics;
 pub mod optim;
 pub mod options;
 pub mod progress;
+pub mod reinforcement;

@@ -18,6 +18,10 @@ pub struct Options {
     pub seed: u64,
     /// `--out FILE`: where to save the weights (safetensors).
     pub out: Option<PathBuf>,
+    /// `--seeds N`: how many agents are trained at once (reinforcement learning).
+    pub seeds: Option<usize>,
+    /// `--steps N`: steps of the environments in all (reinforcement learning).
+    pub steps: Option<u64>,
     /// `--quick`: a few steps only, to see that it runs.
     pub quick: bool,
 }
@@ -29,6 +33,8 @@ options:
   --epochs N                   how often to go through the data
   --seed N                     decides all random numbers (default 0)
   --out FILE                   save the weights there, as safetensors
+  --seeds N                    agents trained at once (reinforcement learning)
+  --steps N                    steps of the environments (reinforcement learning)
   --quick                      a few steps only, to see that it runs
   --help                       this text";
 
@@ -66,6 +72,8 @@ impl Options {
                 "--device" => options.device = Some(value()?),
                 "--data" => options.data = Some(value()?.into()),
                 "--epochs" => options.epochs = Some(number(name, &value()?)?),
+                "--seeds" => options.seeds = Some(number(name, &value()?)?),
+                "--steps" => options.steps = Some(number(name, &value()?)?),
                 "--seed" => options.seed = number(name, &value()?)?,
                 "--out" => options.out = Some(value()?.into()),
                 "--quick" if joined.is_none() => options.quick = true,

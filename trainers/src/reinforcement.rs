@@ -1,0 +1,30 @@
+//! Reinforcement learning that never leaves the device: environments, rollouts, returns and updates are compiled programs.
+//!
+//! An [`Environment`] is a pair of functions on tensors, so one definition runs batched on the CPU and on GPUs.
+//! A [`VectorEnvironment`] holds the states of many of them as variables and starts finished episodes anew.
+//! Algorithms act, learn and report through the words of [`crate::events`]; a whole iteration is submitted without a
+//! readback, its statistics are read once at its end.
+//!
+//! Everything carries a leading axis of seeds where it is learned: a policy's parameters are `[seeds, ..]`, products are
+//! batched, so `seeds: 64` trains 64 independent agents in one run, for honest error bars.
+//!
+//! Shapes: `n = seeds * environments per seed` for environments, `[seeds, batch, ..]` for networks.
+
+pub mod distribution;
+pub mod environment;
+pub mod environments;
+pub mod evaluate;
+pub mod network;
+pub mod policy;
+pub mod ppo;
+pub mod returns;
+pub mod rollout;
+pub mod space;
+
+pub use distribution::{Categorical, DiagonalGaussian, Distribution};
+pub use environment::{Environment, Step, Transition, VectorEnvironment};
+pub use evaluate::evaluate;
+pub use network::{Activation, Mlp};
+pub use policy::{ActorCritic, Policy};
+pub use ppo::{Ppo, PpoConfig};
+pub use space::Space;
