@@ -42,7 +42,7 @@ fn main() -> Exit {
         checkpoint::save(path, ppo.agent())?;
     }
 
-    let returns = evaluate(&ppo.agent().actor, CartPole, seeds, 100, 500, &device)?;
+    let returns = evaluate(&ppo.agent().actor, CartPole, 100, 500, &device)?;
     for (seed, returns) in returns.iter().enumerate() {
         println!("seed {seed} return {:.1}", returns.iter().sum::<f64>() / returns.len() as f64);
     }

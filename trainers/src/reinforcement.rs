@@ -10,21 +10,32 @@
 //!
 //! Shapes: `n = seeds * environments per seed` for environments, `[seeds, batch, ..]` for networks.
 
+mod critics;
 pub mod distribution;
+pub mod dqn;
 pub mod environment;
 pub mod environments;
 pub mod evaluate;
 pub mod network;
+pub mod off_policy;
 pub mod policy;
 pub mod ppo;
+pub mod replay;
 pub mod returns;
 pub mod rollout;
+pub mod sac;
 pub mod space;
+pub mod td3;
 
-pub use distribution::{Categorical, DiagonalGaussian, Distribution};
+pub use distribution::{Categorical, DiagonalGaussian, Distribution, SquashedGaussian};
+pub use dqn::{Dqn, DqnConfig};
 pub use environment::{Environment, Step, Transition, VectorEnvironment};
-pub use evaluate::evaluate;
+pub use evaluate::{Actor, evaluate};
 pub use network::{Activation, Mlp};
+pub use off_policy::{Learner, OffPolicy, OffPolicyConfig};
 pub use policy::{ActorCritic, Policy};
 pub use ppo::{Ppo, PpoConfig};
+pub use replay::{Replay, Sample};
+pub use sac::{Sac, SacConfig};
 pub use space::Space;
+pub use td3::{Td3, Td3Config};

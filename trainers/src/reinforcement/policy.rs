@@ -5,6 +5,7 @@ use anygrad_core::nn::module::Visitor;
 use anygrad_core::{Device, Error, Result, Tensor, Var};
 
 use super::distribution::{Categorical, DiagonalGaussian, Distribution};
+use super::evaluate::Actor;
 use super::network::{Activation, Mlp, Start};
 use super::space::Space;
 
@@ -90,8 +91,18 @@ impl Module for Policy {
     }
 }
 
+impl Actor for Policy {
+    fn act(&self, observation: &Tensor) -> Tensor {
+        self.for_environment(&self.distribution(observation).mode())
+    }
+
+    fn seeds(&self) -> usize {
+        self.seeds
+    }
+}
+
 /// Numbers of an observation, for networks that see a flat vector.
-fn inputs(observations: &Space) -> Result<usize> {
+pub(crate) fn inputs(observations: &Space) -> Result<usize> {
     match observations {
         Space::Box { .. } => Ok(observations.len()),
         other => {
