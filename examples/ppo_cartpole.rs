@@ -14,7 +14,10 @@ fn main() -> Exit {
     let options = Options::from_args("ppo_cartpole: learn to balance a pole")?;
     let device = Device::open(options.device.as_deref().unwrap_or("best"))?;
     device.seed(options.seed)?;
+    // CleanRL's numbers, but for the shape of a rollout: 16 environments x 32 steps instead of 4 x 128.
     let config = PpoConfig {
+        environments: 16,
+        rollout: 32,
         seeds: options.seeds.unwrap_or(1),
         steps: options.steps.unwrap_or(if options.quick { 10_000 } else { 500_000 }),
         ..PpoConfig::default()

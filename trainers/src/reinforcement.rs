@@ -10,6 +10,7 @@
 //!
 //! Shapes: `n = seeds * environments per seed` for environments, `[seeds, batch, ..]` for networks.
 
+mod clip;
 mod critics;
 pub mod distribution;
 pub mod dqn;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use anygrad_core::nn::Module;
 use anygrad_core::{DType, Device, Error, Program, Result, Tensor, Tensors, Var};
 
+use super::clip::ClipBySeed;
 use super::environment::{Environment, VectorEnvironment};
 use super::network::Activation;
 use super::policy::ActorCritic;
@@ -89,6 +90,36 @@ impl Default for PpoConfig {
 }
 
 impl PpoConfig {
+    /// Advantage actor-critic: short rollouts, one update of all of it; the ratio is 1 then, and its gradient the policy
+    /// gradient. Numbers are those of Stable-Baselines3's A2C, but for Adam instead of RMSprop.
+    ///
+    /// Sources: Mnih and others, "Asynchronous methods for deep reinforcement learning" (2016); Huang and others, "A2C is a
+    /// special case of PPO" (2022).
+    #[must_use]
+    pub fn a2c() -> PpoConfig {
+        PpoConfig {
+            environments: 16,
+            rollout: 5,
+            epochs: 1,
+            minibatches: 1,
+            learning_rate: 7e-4,
+            lambda: 1.0,
+            clip_value: false,
+            normalize_advantages: false,
+            entropy: 0.0,
+            ..PpoConfig::default()
+        }
+    }
+
+    /// REINFORCE with a learned baseline: all later rewards of an episode, weighed by the policy gradient once. Rollouts should be
+    /// longer than episodes; where one ends inside of an episode, the baseline stands for the rest.
+    ///
+    /// Source: Williams, "Simple statistical gradient-following algorithms for connectionist reinforcement learning" (1992).
+    #[must_use]
+    pub fn reinforce() -> PpoConfig {
+        PpoConfig { environments: 8, rollout: 500, learning_rate: 3e-3, normalize_advantages: true, ..PpoConfig::a2c() }
+    }
+
     fn validate(&self) -> Result<()> {
         let fail = |message: String| Err(Error::data("ppo", message));
         let counts = [
@@ -166,9 +197,9 @@ pub struct Statistics {
     pub returns: Vec<f64>,
     /// Their mean length (NaN if none ended).
     pub lengths: Vec<f64>,
-    /// Loss of the policy, mean over the last epoch.
+    /// Loss of the policy, of the last minibatch, as are those that follow.
     pub policy_loss: Vec<f64>,
-    /// Loss of the values, mean over the last epoch.
+    /// Loss of the values.
     pub value_loss: Vec<f64>,
     /// Entropy of the policy.
     pub entropy: Vec<f64>,
@@ -222,7 +253,7 @@ impl Ppo {
         let done = Var::try_new("ppo.iteration", &Tensor::zeros(&[1], device))?;
         let rollout = rollout(device, &config, environment.clone(), agent.clone());
         let prepare = prepare(device, &config, agent.clone(), episodes.clone());
-        let epoch = epoch(device, &config, agent.clone(), adam.clone());
+        let epoch = epoch(device, &config, agent.clone(), adam.clone())?;
         let device = device.clone();
         Ok(Ppo { config, device, environment, agent, adam, done, episodes, iteration: 0, rollout, prepare, epoch })
     }
@@ -281,6 +312,20 @@ impl Ppo {
             clipped: row(&losses, 4),
             episodes,
         })
+    }
+
+    /// The kernels of the three programs, in words (see [`Program::explain`]).
+    ///
+    /// # Errors
+    /// If memory is over the budget or the device cannot compile them.
+    pub fn explain(&mut self) -> Result<String> {
+        let chunks = self.config.rollout / self.config.chunk();
+        let parts = (0..chunks).map(|_| self.rollout.run(())).collect::<Result<Vec<_>>>()?;
+        let mut text = format!("rollout, {chunks} times: {}\n", self.rollout.explain(&())?);
+        text += &format!("prepare: {}\n", self.prepare.explain(&parts)?);
+        let (batch, _) = self.prepare.run(parts)?;
+        text += &format!("epoch, {} times: {}", self.config.epochs, self.epoch.explain(&batch)?);
+        Ok(text)
     }
 
     /// Trains to the end, from where it is; tells the listener after each iteration (means over the seeds).
@@ -401,24 +446,24 @@ fn epoch(
     config: &PpoConfig,
     agent: Arc<ActorCritic>,
     adam: Arc<Adam>,
-) -> Program<'static, Batch, Tensor> {
+) -> Result<Program<'static, Batch, Tensor>> {
     let config = config.clone();
     let parameters = agent.parameters();
-    Program::training(device, move |batch: Batch| {
+    let clip = ClipBySeed::new(&adam, &parameters, config.max_norm)?;
+    Ok(Program::training(device, move |batch: Batch| {
         let size = batch.value.size(1);
         let order = Tensor::permutation(size, batch.value.device());
         let shuffled = batch.map(&mut |x| x.index_select(1, &order));
         let length = size / config.minibatches;
-        let mut sums: Option<Tensor> = None;
+        let mut last = None;
         for start in (0..size).step_by(length) {
             let part = shuffled.map(&mut |x| x.narrow(1, start, length));
             let (loss, told) = loss(&agent, &part, &config);
-            let gradients = loss.gradients(&parameters);
-            adam.apply(&adam.flatten(&clip_by_seed(gradients, config.max_norm)));
-            sums = Some(sums.map_or_else(|| told.clone(), |sum| sum + &told));
+            adam.apply(&clip.apply(&adam, &loss.gradients(&parameters)));
+            last = Some(told);
         }
-        sums.unwrap_or_else(|| Tensor::zeros(&[5, config.seeds], batch.value.device())) / config.minibatches as f64
-    })
+        last.unwrap_or_else(|| batch.value.clone())
+    }))
 }
 
 /// The loss of a minibatch, summed over the seeds, and what is told of it: `[5, seeds]`.
@@ -453,17 +498,4 @@ fn loss(agent: &ActorCritic, part: &Batch, config: &PpoConfig) -> (Tensor, Tenso
     let divergence = ((&ratio - 1.0) - &change).mean(-1);
     let clipped = (&ratio - 1.0).abs().gt(config.clip).cast(DType::F32).mean(-1);
     (loss, Tensor::stack(&[policy, value, entropy, divergence, clipped], 0).detach())
-}
-
-/// Gradients `[seeds, ..]` scaled down to a norm, of each seed by itself: `g min(1, norm / (|g| + 1e-6))`.
-pub(crate) fn clip_by_seed(gradients: Vec<Tensor>, norm: f64) -> Vec<Tensor> {
-    let squares: Vec<Tensor> = gradients.iter().map(|g| g.flatten(1).square().sum(-1)).collect();
-    let Some(total) = squares.into_iter().reduce(|sum, square| sum + square) else { return gradients };
-    let scale = ((total.sqrt() + 1e-6).recip() * norm).clamp(0.0, 1.0);
-    let scaled = |g: Tensor| {
-        let mut sizes = vec![1; g.rank()];
-        sizes[0] = g.shape()[0];
-        g * scale.reshape(sizes)
-    };
-    gradients.into_iter().map(scaled).collect()
 }
