@@ -17,6 +17,7 @@ pub mod dqn;
 pub mod environment;
 pub mod environments;
 pub mod evaluate;
+pub mod host;
 pub mod network;
 pub mod off_policy;
 pub mod policy;
@@ -25,6 +26,7 @@ pub mod replay;
 pub mod returns;
 pub mod rollout;
 pub mod sac;
+mod source;
 pub mod space;
 pub mod td3;
 
@@ -32,6 +34,7 @@ pub use distribution::{Categorical, DiagonalGaussian, Distribution, SquashedGaus
 pub use dqn::{Dqn, DqnConfig};
 pub use environment::{Environment, Step, Transition, VectorEnvironment};
 pub use evaluate::{Actor, evaluate};
+pub use host::{HostConfig, HostEnvironment, HostEnvironments, HostStep};
 pub use network::{Activation, Mlp};
 pub use off_policy::{Learner, OffPolicy, OffPolicyConfig};
 pub use policy::{ActorCritic, Policy};

@@ -1,6 +1,7 @@
 //! Environments against Gymnasium, returns and distributions against their definitions, and what is refused.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anygrad_core::{DType, Device, Program, Tensor};
 use anygrad_trainers::reinforcement::environments::{
@@ -10,8 +11,8 @@ use anygrad_trainers::reinforcement::replay::Replay;
 use anygrad_trainers::reinforcement::returns::{Experience, discounted_sum, running_sum};
 use anygrad_trainers::reinforcement::rollout::Rollout;
 use anygrad_trainers::reinforcement::{
-    Categorical, DiagonalGaussian, Dqn, DqnConfig, Environment, Ppo, PpoConfig, Sac, SacConfig, Space,
-    SquashedGaussian, Step, VectorEnvironment,
+    Categorical, DiagonalGaussian, Dqn, DqnConfig, Environment, HostConfig, HostEnvironment, HostEnvironments,
+    HostStep, Ppo, PpoConfig, Sac, SacConfig, Space, SquashedGaussian, Step, VectorEnvironment,
 };
 
 fn device() -> Device {
@@ -328,4 +329,77 @@ fn a_reward_that_is_not_a_number_is_named_by_environment_and_step() {
     ppo.iterate().expect("four good steps");
     let message = ppo.iterate().expect_err("the sixth reward").to_string();
     assert!(message.contains("Counter, environment 0, step 5"), "{message}");
+}
+
+/// A world on the host that does what its number says at its third step.
+struct Moody {
+    mood: Mood,
+    steps: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Mood {
+    Fine,
+    Errs,
+    Hangs,
+    Panics,
+    Short,
+}
+
+impl HostEnvironment for Moody {
+    fn reset(&mut self) -> anygrad_core::Result<Vec<f32>> {
+        Ok(vec![0.0])
+    }
+    fn step(&mut self, action: &[f32]) -> anygrad_core::Result<HostStep> {
+        self.steps += 1;
+        assert_eq!(action.len(), 1);
+        let mut observation = vec![self.steps as f32];
+        match self.mood {
+            Mood::Errs if self.steps == 3 => return Err(anygrad_core::Error::data("simulator", "out of fuel")),
+            Mood::Hangs if self.steps == 3 => std::thread::sleep(Duration::from_secs(3)),
+            Mood::Panics if self.steps == 3 => panic!("this panic is part of the test"),
+            Mood::Short if self.steps == 3 => observation.clear(),
+            _ => {}
+        }
+        Ok(HostStep { observation, reward: 1.0, terminated: self.steps % 4 == 0, truncated: false })
+    }
+}
+
+#[test]
+fn worlds_on_the_host_work_and_their_failures_are_passed_on() {
+    let device = device();
+    let iterate = |mood: Mood| {
+        let config = HostConfig {
+            name: "Moody".into(),
+            observations: Space::uniform(&[1], 0.0, 100.0),
+            actions: Space::Discrete(2),
+            count: 4,
+            threads: 3,
+            timeout: Duration::from_millis(500),
+        };
+        let make = move |number| Ok(Moody { mood: if number == 2 { mood } else { Mood::Fine }, steps: 0 });
+        let worlds = HostEnvironments::new(config, make).expect("worlds");
+        let config = PpoConfig {
+            environments: 4,
+            rollout: 8,
+            steps: 64,
+            hidden: vec![4],
+            minibatches: 2,
+            ..PpoConfig::default()
+        };
+        Ppo::on_host(worlds, config, &device).expect("ppo").iterate()
+    };
+    let fine = iterate(Mood::Fine).expect("eight good steps");
+    // Two episodes of four steps in each of four worlds.
+    assert_eq!((fine.episodes[0], fine.returns[0], fine.lengths[0]), (8.0, 4.0, 4.0));
+    let cases = [
+        (Mood::Errs, "Moody, environment 2: simulator: out of fuel"),
+        (Mood::Hangs, "no answer within 500ms"),
+        (Mood::Panics, "panicked"),
+        (Mood::Short, "0 numbers, its space 1"),
+    ];
+    for (mood, words) in cases {
+        let message = iterate(mood).expect_err(words).to_string();
+        assert!(message.contains(words), "{message}");
+    }
 }

@@ -247,7 +247,8 @@ impl<L: Learner> OffPolicy<L> {
             let seeds = self.config.seeds;
             for (i, counts) in all.iter().enumerate() {
                 let step = (first + i as u64) * self.config.frequency as u64;
-                check_finite(&self.environment, &counts[3 * seeds..], step)?;
+                let name = self.environment.environment().name();
+                check_finite(name, self.environment.count(), &counts[3 * seeds..], step)?;
             }
             let sum = |row: usize| all.iter().map(|c| c[row * seeds..(row + 1) * seeds].iter().sum::<f64>()).sum();
             let (ended, returns, lengths): (f64, f64, f64) = (sum(0), sum(1), sum(2));

@@ -15,10 +15,13 @@ use anygrad_core::{DType, Device, Error, Program, Result, Tensor, Tensors, Var};
 
 use super::clip::ClipBySeed;
 use super::environment::{Environment, VectorEnvironment};
+use super::host::HostEnvironments;
 use super::network::Activation;
 use super::policy::ActorCritic;
 use super::returns::Experience;
 use super::rollout::{EPISODE_ROWS, Episodes, Rollout, check_finite};
+use super::source::Source;
+use super::space::Space;
 use crate::checkpoint;
 use crate::events::{Event, Flow, Listener, Record};
 use crate::optim::{Adam, AdamConfig, Optimizer};
@@ -215,21 +218,20 @@ pub struct Statistics {
 pub struct Ppo {
     config: PpoConfig,
     device: Device,
-    environment: VectorEnvironment,
+    source: Source,
     agent: Arc<ActorCritic>,
     adam: Arc<Adam>,
     /// Iterations done, one f32 (exact up to 2^24).
     done: Var,
     episodes: Arc<Episodes>,
     iteration: u64,
-    rollout: Program<'static, (), Rollout>,
     prepare: Program<'static, Vec<Rollout>, (Batch, Tensor)>,
     epoch: Program<'static, Batch, Tensor>,
 }
 
 impl std::fmt::Debug for Ppo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = self.environment.environment().name();
+        let name = self.source.name();
         write!(f, "Ppo({name}, iteration {} of {}, {:?})", self.iteration, self.iterations(), self.config)
     }
 }
@@ -242,20 +244,46 @@ impl Ppo {
     pub fn new(environment: impl Environment + 'static, config: PpoConfig, device: &Device) -> Result<Ppo> {
         config.validate()?;
         let n = config.seeds * config.environments;
-        let environment = VectorEnvironment::new(Arc::new(environment), n, device)?;
-        let (observations, actions) =
-            (environment.environment().observation_space(), environment.environment().action_space());
+        let worlds = VectorEnvironment::new(Arc::new(environment), n, device)?;
+        let steps = config.chunk();
+        let spaces = (worlds.environment().observation_space(), worlds.environment().action_space());
+        Ppo::with(config, spaces, device, |agent| Source::on_device(worlds, agent, steps, device))
+    }
+
+    /// New agents in a user's own worlds on the host: `seeds * environments` of them. Their states are not saved; after
+    /// [`Ppo::load`] they begin anew. After an error of theirs all that was learned before is intact and can be saved.
+    ///
+    /// # Errors
+    /// As [`Ppo::new`], and if the number of worlds is another.
+    pub fn on_host(worlds: HostEnvironments, config: PpoConfig, device: &Device) -> Result<Ppo> {
+        config.validate()?;
+        let n = config.seeds * config.environments;
+        if worlds.count() != n {
+            let message =
+                format!("{} worlds; {} seeds of {} are {n}", worlds.count(), config.seeds, config.environments);
+            return Err(Error::data(worlds.name(), message));
+        }
+        let spaces = (worlds.observation_space().clone(), worlds.action_space().clone());
+        Ppo::with(config, spaces, device, |agent| Source::on_host(worlds, agent, device))
+    }
+
+    fn with(
+        config: PpoConfig,
+        (observations, actions): (Space, Space),
+        device: &Device,
+        source: impl FnOnce(Arc<ActorCritic>) -> Source,
+    ) -> Result<Ppo> {
         let agent = ActorCritic::new(config.seeds, &observations, &actions, &config.hidden, config.activation, device)?;
         // CleanRL's epsilon; norms are taken per seed, so the optimizer does not clip.
         let adam = AdamConfig { lr: config.learning_rate, eps: 1e-5, ..AdamConfig::default() };
         let adam = Arc::new(Adam::with(agent.parameters(), adam)?);
+        let n = config.seeds * config.environments;
         let (agent, episodes) = (Arc::new(agent), Arc::new(Episodes::new(n, config.seeds, device)?));
         let done = Var::try_new("ppo.iteration", &Tensor::zeros(&[1], device))?;
-        let rollout = rollout(device, &config, environment.clone(), agent.clone());
         let prepare = prepare(device, &config, agent.clone(), episodes.clone());
         let epoch = epoch(device, &config, agent.clone(), adam.clone())?;
-        let device = device.clone();
-        Ok(Ppo { config, device, environment, agent, adam, done, episodes, iteration: 0, rollout, prepare, epoch })
+        let (source, device) = (source(agent.clone()), device.clone());
+        Ok(Ppo { config, device, source, agent, adam, done, episodes, iteration: 0, prepare, epoch })
     }
 
     /// The agents.
@@ -290,13 +318,13 @@ impl Ppo {
             let left = 1.0 - self.iteration as f64 / self.iterations() as f64;
             self.adam.set_learning_rate(self.config.learning_rate * left.max(0.0))?;
         }
-        let chunks = self.config.rollout / self.config.chunk();
-        let rollouts = (0..chunks).map(|_| self.rollout.run(())).collect::<Result<Vec<_>>>()?;
+        let rollouts = self.source.rollout(self.config.rollout)?;
         let (batch, counts) = self.prepare.run(rollouts)?;
         let losses = self.epoch.run_times(self.config.epochs, batch)?;
         let (counts, losses) = (counts.to_f64()?, losses.to_f64()?);
         let row = |list: &[f64], i: usize| list[i * self.config.seeds..(i + 1) * self.config.seeds].to_vec();
-        check_finite(&self.environment, &row(&counts, 3), self.iteration * self.config.rollout as u64)?;
+        let step = self.iteration * self.config.rollout as u64;
+        check_finite(&self.source.name(), self.source.count(), &row(&counts, 3), step)?;
         self.iteration += 1;
         self.done.write(&[self.iteration as f32])?;
         let episodes = row(&counts, 0);
@@ -319,9 +347,8 @@ impl Ppo {
     /// # Errors
     /// If memory is over the budget or the device cannot compile them.
     pub fn explain(&mut self) -> Result<String> {
-        let chunks = self.config.rollout / self.config.chunk();
-        let parts = (0..chunks).map(|_| self.rollout.run(())).collect::<Result<Vec<_>>>()?;
-        let mut text = format!("rollout, {chunks} times: {}\n", self.rollout.explain(&())?);
+        let parts = self.source.rollout(self.config.rollout)?;
+        let mut text = format!("rollout, {} times: {}\n", parts.len(), self.source.explain()?);
         text += &format!("prepare: {}\n", self.prepare.explain(&parts)?);
         let (batch, _) = self.prepare.run(parts)?;
         text += &format!("epoch, {} times: {}", self.config.epochs, self.epoch.explain(&batch)?);
@@ -363,7 +390,7 @@ impl Ppo {
     /// Everything that the next iteration depends on.
     fn state(&self) -> Vec<(String, Var)> {
         let mut all = self.agent.named_variables();
-        let others = self.adam.state().into_iter().chain(self.environment.variables());
+        let others = self.adam.state().into_iter().chain(self.source.variables());
         let others = others.chain([self.episodes.variable().clone(), self.done.clone(), self.device.generator()]);
         all.extend(others.map(|var| (var.name(), var)));
         all
@@ -386,22 +413,6 @@ impl Ppo {
         self.iteration = self.done.get().item()? as u64;
         Ok(())
     }
-}
-
-fn rollout(
-    device: &Device,
-    config: &PpoConfig,
-    environment: VectorEnvironment,
-    agent: Arc<ActorCritic>,
-) -> Program<'static, (), Rollout> {
-    let steps = config.chunk();
-    Program::inference(device, move |()| {
-        Rollout::collect(&environment, steps, |observation| {
-            let action = agent.actor.distribution(observation).sample();
-            let flat = [&[environment.count()][..], &action.shape()[2..]].concat();
-            (action.reshape(flat.as_slice()), agent.actor.for_environment(&action))
-        })
-    })
 }
 
 fn prepare(

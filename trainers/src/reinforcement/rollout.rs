@@ -49,6 +49,8 @@ impl Rollout {
         for _ in 0..steps {
             let observation = environment.observe();
             let (action, acted) = act(&observation);
+            // Learning happens from what was seen, not through the world: no gradient passes from here to the policy.
+            let (action, acted) = (action.detach(), acted.detach());
             let step = environment.step(&acted);
             let parts = [observation, action, step.reward, step.terminated, step.truncated, step.next];
             all.iter_mut().zip(parts).for_each(|(list, part)| list.push(part));
@@ -136,15 +138,15 @@ impl Episodes {
 }
 
 /// An error if the last row of [`Episodes::count`] names a step.
-pub(crate) fn check_finite(environment: &VectorEnvironment, places: &[f64], first_step: u64) -> Result<()> {
+pub(crate) fn check_finite(name: &str, count: usize, places: &[f64], first_step: u64) -> Result<()> {
     let seeds = places.len();
-    let n = environment.count() / seeds;
+    let n = count / seeds;
     match places.iter().enumerate().find(|(_, place)| **place > 0.0) {
         None => Ok(()),
         Some((seed, &place)) => {
             let place = place as usize - 1;
             let (step, number) = (first_step + (place / n) as u64, seed * n + place % n);
-            let what = format!("{}, environment {number}, step {step}", environment.environment().name());
+            let what = format!("{name}, environment {number}, step {step}");
             let help = "look at its step function (divisions, roots, unbounded growth) and at the bounds of actions";
             Err(Error::data(what, format!("the reward or the observation is not finite; {help}")))
         }
