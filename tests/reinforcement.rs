@@ -1,7 +1,7 @@
 //! Reinforcement learning on real backends: every algorithm solves the smallest worlds, goes on bit for bit after a stop, and
 //! the CPU and the GPU live in the same worlds.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anygrad::prelude::*;
 use anygrad::reinforcement::environments::{CartPole, Identity, IdentityBox, Pendulum};
@@ -15,6 +15,12 @@ fn device(seed: u64) -> Device {
     let device = Device::cpu();
     device.seed(seed).expect("a seed");
     device
+}
+
+/// All tests share one CPU and its random numbers: one after the other.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn silent(_: &Event<'_>) -> Result<Flow> {
@@ -31,6 +37,7 @@ fn solved(actor: &impl Actor, world: impl Environment + 'static, at_least: f64, 
 
 #[test]
 fn on_policy_algorithms_solve_the_identity_also_delayed() {
+    let _turn = alone();
     let base = PpoConfig {
         seeds: 2,
         environments: 8,
@@ -58,6 +65,7 @@ fn on_policy_algorithms_solve_the_identity_also_delayed() {
 
 #[test]
 fn ppo_solves_the_identity_of_real_numbers() {
+    let _turn = alone();
     let device = device(2);
     let config = PpoConfig {
         environments: 8,
@@ -86,6 +94,7 @@ fn small_dqn(steps: u64) -> DqnConfig {
 
 #[test]
 fn deep_q_learning_solves_the_identity_with_all_options() {
+    let _turn = alone();
     let plain = small_dqn(6000);
     let mut steps = DqnConfig { double: true, dueling: true, ..plain.clone() };
     steps.common.n_step = 3;
@@ -100,6 +109,7 @@ fn deep_q_learning_solves_the_identity_with_all_options() {
 
 #[test]
 fn algorithms_for_real_actions_solve_their_identity() {
+    let _turn = alone();
     let device = device(4);
     let mut sac = SacConfig { learning_rate: 3e-3, hidden: vec![32], ..SacConfig::default() };
     sac.common.steps = 1500;
@@ -148,6 +158,7 @@ fn bits(list: &[f64]) -> Vec<u64> {
 
 #[test]
 fn a_stopped_run_goes_on_bit_for_bit() {
+    let _turn = alone();
     let directory = std::env::temp_dir().join(format!("anygrad-rl-{}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("a directory");
     let file = directory.join("run.safetensors");
@@ -190,6 +201,7 @@ fn a_stopped_run_goes_on_bit_for_bit() {
 
 #[test]
 fn cpu_and_gpu_live_in_the_same_worlds() {
+    let _turn = alone();
     let gpu = match cfg!(feature = "wgpu").then(Device::gpu) {
         Some(Err(error)) if std::env::var("ANYGRAD_REQUIRE_GPU").is_ok_and(|v| v == "1") => panic!("{error}"),
         Some(Ok(gpu)) => gpu,
@@ -220,6 +232,7 @@ fn cpu_and_gpu_live_in_the_same_worlds() {
 
 #[test]
 fn small_parts_of_one_kernel_lie_side_by_side() {
+    let _turn = alone();
     let device = Device::cpu();
     let x = Tensor::from_vec((0..12).map(|i| i as f32).collect(), &[4, 3], &device);
     let mut program = Program::inference(&device, |x: Tensor| {

@@ -8,7 +8,6 @@ use super::environment::VectorEnvironment;
 use super::host::HostEnvironments;
 use super::policy::ActorCritic;
 use super::rollout::Rollout;
-use super::space::Space;
 
 /// Worlds, and the program that acts in them.
 #[derive(Debug)]
@@ -57,15 +56,6 @@ impl Source {
         match self {
             Source::Device { worlds, .. } => worlds.count(),
             Source::Host { worlds, .. } => worlds.count(),
-        }
-    }
-
-    pub(crate) fn spaces(&self) -> (Space, Space) {
-        match self {
-            Source::Device { worlds, .. } => {
-                (worlds.environment().observation_space(), worlds.environment().action_space())
-            }
-            Source::Host { worlds, .. } => (worlds.observation_space().clone(), worlds.action_space().clone()),
         }
     }
 
