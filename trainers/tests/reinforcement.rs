@@ -361,7 +361,7 @@ impl HostEnvironment for Moody {
             Mood::Short if self.steps == 3 => observation.clear(),
             _ => {}
         }
-        Ok(HostStep { observation, reward: 1.0, terminated: self.steps % 4 == 0, truncated: false })
+        Ok(HostStep { observation, reward: 1.0, terminated: self.steps.is_multiple_of(4), truncated: false })
     }
 }
 

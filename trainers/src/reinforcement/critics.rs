@@ -49,8 +49,7 @@ impl Critics {
     /// The least of the copies' values, `[seeds, batch]`; from the target networks if `target`.
     pub(crate) fn least(&self, target: bool, observation: &Tensor, action: &Tensor) -> Tensor {
         let values = self.values(if target { &self.target } else { &self.trained }, observation, action);
-        (1..self.copies)
-            .fold(values.index_axis(0, 0), |least, copy| least.minimum(&values.index_axis(0, copy as isize)))
+        (1..self.copies).fold(values.index_axis(0, 0), |least, copy| least.minimum(values.index_axis(0, copy as isize)))
     }
 
     /// The first copy's value, `[seeds, batch]`.

@@ -23,7 +23,6 @@ pub enum Distribution {
 
 impl Distribution {
     /// A random action.
-    #[must_use]
     pub fn sample(&self) -> Tensor {
         match self {
             Distribution::Categorical(d) => d.sample(),
@@ -32,7 +31,6 @@ impl Distribution {
     }
 
     /// The likeliest action.
-    #[must_use]
     pub fn mode(&self) -> Tensor {
         match self {
             Distribution::Categorical(d) => d.mode(),
@@ -41,7 +39,6 @@ impl Distribution {
     }
 
     /// `ln p(action)`, without the action's axis.
-    #[must_use]
     #[track_caller]
     pub fn log_probability(&self, action: &Tensor) -> Tensor {
         match self {
@@ -51,7 +48,6 @@ impl Distribution {
     }
 
     /// `-E ln p`, without the action's axis.
-    #[must_use]
     pub fn entropy(&self) -> Tensor {
         match self {
             Distribution::Categorical(d) => d.entropy(),
@@ -84,14 +80,12 @@ impl Categorical {
     }
 
     /// `[.., k]`.
-    #[must_use]
     pub fn log_probabilities(&self) -> Tensor {
         self.scores.log_softmax(-1)
     }
 
     /// i32 `[..]`, by the largest of scores plus Gumbel noise `-ln(-ln u)`: no normalisation is needed.
     /// Source: Maddison, Tarlow and Minka, "A* sampling" (2014).
-    #[must_use]
     pub fn sample(&self) -> Tensor {
         // Between 2^-25 and 1 - 2^-25, so that both logarithms are finite.
         let half = 2f64.powi(-25);
@@ -100,13 +94,11 @@ impl Categorical {
     }
 
     /// The likeliest choice, i32 `[..]`; the first of equals.
-    #[must_use]
     pub fn mode(&self) -> Tensor {
         self.scores.argmax(-1)
     }
 
     /// `ln p(action)` for choices `[..]` (integers).
-    #[must_use]
     #[track_caller]
     pub fn log_probability(&self, action: &Tensor) -> Tensor {
         let k = self.scores.size(-1);
@@ -115,7 +107,6 @@ impl Categorical {
     }
 
     /// `-sum p ln p`, `[..]`; a choice of probability 0 adds 0.
-    #[must_use]
     pub fn entropy(&self) -> Tensor {
         let log = self.log_probabilities();
         (log.exp() * log).sum(-1) * -1.0
@@ -143,14 +134,12 @@ impl DiagonalGaussian {
     }
 
     /// `mean + std * noise`, `[.., k]`; gradients pass to both (reparametrised).
-    #[must_use]
     pub fn sample(&self) -> Tensor {
         let noise = Tensor::randn(self.mean.shape(), self.mean.device());
         &self.mean + self.log_std.exp() * noise
     }
 
     /// `sum -((x - mean) / std)² / 2 - ln std - ln sqrt(2 pi)`, `[..]`.
-    #[must_use]
     #[track_caller]
     pub fn log_probability(&self, action: &Tensor) -> Tensor {
         let z = (action - &self.mean) * (&self.log_std * -1.0).exp();
@@ -158,7 +147,6 @@ impl DiagonalGaussian {
     }
 
     /// `sum 1/2 + ln sqrt(2 pi) + ln std`, `[..]`.
-    #[must_use]
     pub fn entropy(&self) -> Tensor {
         (&self.log_std + (0.5 + half_log_tau())).sum(-1)
     }
@@ -185,13 +173,11 @@ impl SquashedGaussian {
     }
 
     /// `tanh(mean)`.
-    #[must_use]
     pub fn mode(&self) -> Tensor {
         self.gaussian.mean.tanh()
     }
 
     /// An action `[.., k]` and its log-probability `[..]`; gradients pass through both.
-    #[must_use]
     pub fn sample(&self) -> (Tensor, Tensor) {
         let u = self.gaussian.sample();
         (u.tanh(), self.log_probability_before(&u))
@@ -200,7 +186,6 @@ impl SquashedGaussian {
     /// `ln p(tanh(u))` from the number before `tanh`: `ln N(u) - sum ln(1 - tanh²(u))`.
     ///
     /// `ln(1 - tanh²(u)) = 2 (ln 2 - u - softplus(-2u))` loses no digits where `tanh` has saturated.
-    #[must_use]
     #[track_caller]
     pub fn log_probability_before(&self, u: &Tensor) -> Tensor {
         let shrink = (((u * -2.0).softplus() + u) * -1.0 + LN_2) * 2.0;

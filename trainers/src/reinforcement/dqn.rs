@@ -147,7 +147,7 @@ impl Learner for QLearner {
         let chance = (progress * ((end - start) / self.config.exploration_share) + start).maximum(end);
         let n = observation.size(0);
         let random = random_actions(&self.space, n, observation.device());
-        Tensor::rand(&[n], observation.device()).lt(&chance).select(&random, &self.act(observation))
+        Tensor::rand(&[n], observation.device()).lt(&chance).select(&random, self.act(observation))
     }
 
     fn update(&self, sample: &Sample, _: usize) -> Tensor {

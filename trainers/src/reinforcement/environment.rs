@@ -62,7 +62,6 @@ pub struct Transition {
 
 impl Transition {
     /// `[n]` bool: a new episode begins.
-    #[must_use]
     pub fn done(&self) -> Tensor {
         self.terminated.logical_or(&self.truncated)
     }
@@ -127,7 +126,6 @@ impl VectorEnvironment {
     }
 
     /// What is seen now: `[count, observation..]`.
-    #[must_use]
     pub fn observe(&self) -> Tensor {
         let state: Vec<Tensor> = self.state.iter().map(Var::get).collect();
         self.environment.observe(&state)

@@ -16,7 +16,6 @@ pub enum Activation {
 
 impl Activation {
     /// Applies it.
-    #[must_use]
     pub fn apply(self, x: &Tensor) -> Tensor {
         match self {
             Activation::Tanh => x.tanh(),
@@ -111,7 +110,6 @@ impl Mlp {
     ///
     /// # Panics
     /// If `x` has another shape.
-    #[must_use]
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let (last, hidden) = self.layers.split_last().expect("a network has layers");

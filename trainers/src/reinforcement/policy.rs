@@ -63,7 +63,6 @@ impl Policy {
     }
 
     /// Actions `[seeds, batch, ..]` as an environment takes them: `[seeds * batch, ..]`, real ones within their bounds.
-    #[must_use]
     #[track_caller]
     pub fn for_environment(&self, action: &Tensor) -> Tensor {
         let n = action.size(0) * action.size(1);
@@ -75,7 +74,7 @@ impl Policy {
                     let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
                     Tensor::from_vec(values, shape, action.device())
                 };
-                action.maximum(&bound(low)).minimum(&bound(high))
+                action.maximum(bound(low)).minimum(bound(high))
             }
             _ => action,
         }
@@ -149,7 +148,6 @@ impl ActorCritic {
     }
 
     /// Values of `[seeds * batch, observation..]`: `[seeds, batch]`.
-    #[must_use]
     #[track_caller]
     pub fn value(&self, observation: &Tensor) -> Tensor {
         self.critic.forward(&by_seed(observation, self.seeds)).squeeze(-1)

@@ -83,7 +83,7 @@ impl Replay {
         let place = &written % blocks as i32;
         let numbers = Tensor::arange(0.0, blocks as f64, 1.0, &written.device().clone()).cast(DType::I32);
         let here = numbers.eq(&place);
-        let ended = steps.truncated.select(2.0, &steps.reward.zeros_like());
+        let ended = steps.truncated.select(2.0, steps.reward.zeros_like());
         let ended = steps.terminated.select(1.0, &ended);
         let parts = [&steps.observation, &steps.action, &steps.reward, &steps.next, &ended];
         for (var, part) in self.rows.iter().chain([&self.ended]).zip(parts) {

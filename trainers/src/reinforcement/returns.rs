@@ -11,7 +11,6 @@ use anygrad_core::{DType, Tensor};
 ///
 /// # Panics
 /// If the shapes differ or there is no such axis.
-#[must_use]
 #[track_caller]
 pub fn discounted_sum(x: &Tensor, decay: &Tensor, axis: usize) -> Tensor {
     let later = |t: &Tensor, by: usize| {
@@ -35,7 +34,6 @@ pub fn discounted_sum(x: &Tensor, decay: &Tensor, axis: usize) -> Tensor {
 ///
 /// # Panics
 /// As [`discounted_sum`].
-#[must_use]
 #[track_caller]
 pub fn running_sum(x: &Tensor, decay: &Tensor, axis: usize) -> Tensor {
     let axes = [axis as isize];
@@ -64,7 +62,6 @@ impl Experience<'_> {
     }
 
     /// `r + gamma V(next) - V`, with `V(next) = 0` after termination.
-    #[must_use]
     pub fn errors(&self, gamma: f64) -> Tensor {
         let next = self.terminated.select(0.0, self.next_value);
         self.reward + next * gamma - self.value
@@ -77,7 +74,6 @@ impl Experience<'_> {
     ///
     /// # Panics
     /// If shapes differ or there is no such axis.
-    #[must_use]
     #[track_caller]
     pub fn advantages(&self, gamma: f64, lambda: f64, axis: usize) -> Tensor {
         discounted_sum(&self.errors(gamma), &(self.continues() * (gamma * lambda)), axis)

@@ -81,7 +81,6 @@ impl Rollout {
     }
 
     /// `[steps, seeds * n, ..] -> [seeds, steps * n, ..]`, steps of one environment `n` apart.
-    #[must_use]
     #[track_caller]
     pub fn by_seed(x: &Tensor, seeds: usize) -> Tensor {
         let (steps, n, rest) = (x.size(0), x.size(1) / seeds, &x.shape()[2..]);

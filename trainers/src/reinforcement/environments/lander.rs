@@ -16,8 +16,10 @@ const STEP: f64 = 0.05;
 /// Metres and m/s per unit of an observation.
 const METRES: f64 = 10.0;
 const SPEED: f64 = 5.0;
+/// What each step costs, so that hovering does not pay.
+const TIME: f64 = 0.2;
 /// Touching the ground is a landing below these: m/s along and across, radians, metres from the middle.
-const SOFT: f64 = 1.0;
+const SOFT: f64 = 1.5;
 const UPRIGHT: f64 = 0.25;
 const PAD: f64 = 3.0;
 
@@ -28,10 +30,10 @@ const PAD: f64 = 3.0;
 ///
 /// `v += (-sin a, cos a) main + (cos a, sin a) side - (0, g)`, `x += v`, `spin += turn`, `a += spin`.
 ///
-/// Reward: the change of `-100 (|x| + |v|) - 100 |a|` (position in units of 10 m, velocity of 5 m/s), less 0.3 per step of the
-/// main engine and 0.03 of a side engine. The episode ends on the ground: +120 if slower than 1 m/s both ways, within 0.25 rad
+/// Reward: the change of `-100 (|x| + |v|) - 100 |a|` (position in units of 10 m, velocity of 5 m/s), less 0.2 per step, 0.3
+/// more for the main engine and 0.03 more for a side engine. The episode ends on the ground: +120 if slower than 1.5 m/s both ways, within 0.25 rad
 /// and 3 m of the middle, else -100; or farther than 10 m to a side, 20 m up or a half turn: -100. It is cut off after 500 steps.
-/// Hovering gives about 0, falling about -100, a good landing 240 to 290.
+/// Hovering gives about 0, a good landing more than 200.
 ///
 /// The reward's form follows Gymnasium's `LunarLander`; the physics do not.
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,7 +95,7 @@ impl Environment for Lander {
         let landed = ground.logical_and(&good);
         let terminated = ground.logical_or(&lost);
         let end = landed.select(x.full_like(120.0), terminated.select(x.full_like(-100.0), x.full_like(0.0)));
-        let fuel = main * 0.3 + (left + right) * 0.03;
+        let fuel = main * 0.3 + (left + right) * 0.03 + TIME;
         let reward = potential(&next) - potential(state) + end - fuel;
         Step { state: next, reward, terminated }
     }
