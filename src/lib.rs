@@ -20,7 +20,8 @@ pub use anygrad_core::*;
 pub use anygrad_cpu as cpu;
 pub use anygrad_trainers as trainers;
 pub use anygrad_trainers::{
-    checkpoint, data, events, interrupt, metrics, optim, options, progress, report, supervised, unsupervised,
+    checkpoint, data, events, interrupt, metrics, optim, options, progress, reinforcement, report, supervised,
+    unsupervised,
 };
 #[cfg(feature = "wgpu")]
 pub use anygrad_wgpu as wgpu;

@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod optim;
 pub mod options;
 pub mod progress;
+pub mod reinforcement;
 pub mod report;
 pub mod supervised;
 pub mod unsupervised;

@@ -24,6 +24,10 @@ pub struct Options {
     pub checkpoints: Option<PathBuf>,
     /// Flags of this program's own that were given; see [`Options::with_flags`].
     pub flags: Vec<String>,
+    /// `--seeds N`: how many agents are trained at once (reinforcement learning).
+    pub seeds: Option<usize>,
+    /// `--steps N`: steps of the environments in all (reinforcement learning).
+    pub steps: Option<u64>,
     /// `--quick`: a few steps only, to see that it runs.
     pub quick: bool,
 }
@@ -36,6 +40,8 @@ options:
   --epochs N                   how often to go through the data
   --seed N                     decides all random numbers (default 0)
   --out FILE                   save the weights there, as safetensors
+  --seeds N                    agents trained at once (reinforcement learning)
+  --steps N                    steps of the environments (reinforcement learning)
   --quick                      a few steps only, to see that it runs
   --help                       this text";
 
@@ -101,6 +107,8 @@ impl Options {
                 "--data" => options.data = Some(value()?.into()),
                 "--target" => options.target = Some(value()?),
                 "--epochs" => options.epochs = Some(number(name, &value()?)?),
+                "--seeds" => options.seeds = Some(number(name, &value()?)?),
+                "--steps" => options.steps = Some(number(name, &value()?)?),
                 "--seed" => options.seed = number(name, &value()?)?,
                 "--checkpoints" => options.checkpoints = Some(value()?.into()),
                 "--out" => options.out = Some(value()?.into()),

@@ -1,0 +1,51 @@
+//! Agents learn to land a craft softly (see `Lander` for physics and reward; a good landing gives more than 200). With these numbers
+//! they do not land reliably yet: the return of their random actions ends near 140, that of the likeliest ones below 100.
+//!
+//!     cargo run --release --example ppo_lander -- --device cpu --seeds 5 --steps 1000000
+
+use std::time::Instant;
+
+use anygrad::prelude::*;
+use anygrad::reinforcement::environments::Lander;
+use anygrad::reinforcement::{Ppo, PpoConfig, evaluate};
+
+fn main() -> Exit {
+    let options = Options::from_args("ppo_lander: learn to land")?;
+    let device = Device::open(options.device.as_deref().unwrap_or("best"))?;
+    device.seed(options.seed)?;
+    // Stable-Baselines3 zoo's numbers for its lander, but for the annealed learning rate.
+    let config = PpoConfig {
+        seeds: options.seeds.unwrap_or(1),
+        steps: options.steps.unwrap_or(if options.quick { 20_000 } else { 1_000_000 }),
+        environments: 16,
+        rollout: if options.quick { 128 } else { 1024 },
+        minibatches: 64,
+        gamma: 0.999,
+        lambda: 0.98,
+        learning_rate: 3e-4,
+        clip_value: false,
+        ..PpoConfig::default()
+    };
+    println!("device: {device}\n{config:?}");
+
+    let (seeds, start) = (config.seeds, Instant::now());
+    let mut ppo = Ppo::new(Lander, config, &device)?;
+    ppo.train(&mut |event: &Event<'_>| {
+        if let Event::Epoch(record) = event {
+            let value = |name| record.get(name).unwrap_or(f64::NAN);
+            println!("step {}: return {:.1}, length {:.0}", record.step, value("return"), value("length"));
+        }
+        Ok(Flow::Continue)
+    })?;
+    let time = start.elapsed().as_secs_f64();
+    if let Some(path) = &options.out {
+        checkpoint::save(path, ppo.agent())?;
+    }
+    let returns = evaluate(&ppo.agent().actor, Lander, 100, 500, &device)?;
+    for (seed, returns) in returns.iter().enumerate() {
+        println!("seed {seed} return {:.1}", returns.iter().sum::<f64>() / returns.len() as f64);
+    }
+    let steps = ppo.steps_done() * seeds as u64;
+    println!("{steps} steps of {seeds} seeds in {time:.1} s: {:.0} steps/s", steps as f64 / time);
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! Reinforcement learning that never leaves the device: environments, rollouts, returns and updates are compiled programs.
+//!
+//! An [`Environment`] is a pair of functions on tensors, so one definition runs batched on the CPU and on GPUs.
+//! A [`VectorEnvironment`] holds the states of many of them as variables and starts finished episodes anew.
+//! Algorithms act, learn and report through the words of [`crate::events`]; a whole iteration is submitted without a
+//! readback, its statistics are read once at its end.
+//!
+//! Everything carries a leading axis of seeds where it is learned: a policy's parameters are `[seeds, ..]`, products are
+//! batched, so `seeds: 64` trains 64 independent agents in one run, for honest error bars.
+//!
+//! Shapes: `n = seeds * environments per seed` for environments, `[seeds, batch, ..]` for networks.
+
+mod clip;
+mod critics;
+pub mod distribution;
+pub mod dqn;
+pub mod environment;
+pub mod environments;
+pub mod evaluate;
+pub mod host;
+pub mod network;
+pub mod off_policy;
+pub mod policy;
+pub mod ppo;
+pub mod replay;
+pub mod returns;
+pub mod rollout;
+pub mod sac;
+mod source;
+pub mod space;
+pub mod td3;
+
+pub use distribution::{Categorical, DiagonalGaussian, Distribution, SquashedGaussian};
+pub use dqn::{Dqn, DqnConfig};
+pub use environment::{Environment, Step, Transition, VectorEnvironment};
+pub use evaluate::{Actor, evaluate};
+pub use host::{HostConfig, HostEnvironment, HostEnvironments, HostStep};
+pub use network::{Activation, Mlp};
+pub use off_policy::{Learner, OffPolicy, OffPolicyConfig};
+pub use policy::{ActorCritic, Policy};
+pub use ppo::{Ppo, PpoConfig};
+pub use replay::{Replay, Sample};
+pub use sac::{Sac, SacConfig};
+pub use space::Space;
+pub use td3::{Td3, Td3Config};

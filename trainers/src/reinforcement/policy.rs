@@ -1,0 +1,162 @@
+//! [`Policy`]: from observations to a distribution over actions, and [`ActorCritic`]: a policy with a value function.
+
+use anygrad_core::nn::Module;
+use anygrad_core::nn::module::Visitor;
+use anygrad_core::{Device, Error, Result, Tensor, Var};
+
+use super::distribution::{Categorical, DiagonalGaussian, Distribution};
+use super::evaluate::Actor;
+use super::network::{Activation, Mlp, Start};
+use super::space::Space;
+
+/// A network whose outputs are the parameters of a distribution over actions; one per seed.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    network: Mlp,
+    /// Logarithms of deviations, `[seeds, 1, k]`, for real actions.
+    log_std: Option<Var>,
+    space: Space,
+    seeds: usize,
+}
+
+impl Policy {
+    /// Dense hidden layers, orthogonal weights (gain `sqrt 2`, last layer 0.01), deviations that begin at 1 and do not depend
+    /// on the observation.
+    ///
+    /// # Errors
+    /// If the action space is not [`Space::Discrete`] or [`Space::Box`], a size is 0 or memory cannot be had.
+    pub fn new(
+        seeds: usize,
+        observations: &Space,
+        actions: &Space,
+        hidden: &[usize],
+        activation: Activation,
+        device: &Device,
+    ) -> Result<Policy> {
+        let outputs = match actions {
+            Space::Discrete(n) => *n,
+            Space::Box { .. } => actions.len(),
+            Space::MultiDiscrete(_) => {
+                let message = "several choices at once are not supported; give one choice or real numbers";
+                return Err(Error::data("policy: action space", message));
+            }
+        };
+        let sizes = [&[inputs(observations)?][..], hidden, &[outputs]].concat();
+        let start = Start::Orthogonal { hidden: std::f64::consts::SQRT_2, last: 0.01 };
+        let network = Mlp::new(seeds, &sizes, activation, start, device)?;
+        let log_std = match actions {
+            Space::Box { .. } => Some(Var::try_new("log_std", &Tensor::zeros(&[seeds, 1, outputs], device))?),
+            _ => None,
+        };
+        Ok(Policy { network, log_std, space: actions.clone(), seeds })
+    }
+
+    /// What to do, seeing `[seeds * batch, observation..]`; parameters are `[seeds, batch, ..]`.
+    #[must_use]
+    #[track_caller]
+    pub fn distribution(&self, observation: &Tensor) -> Distribution {
+        let outputs = self.network.forward(&by_seed(observation, self.seeds));
+        match &self.log_std {
+            None => Distribution::Categorical(Categorical::new(&outputs)),
+            Some(log_std) => Distribution::Gaussian(DiagonalGaussian::new(&outputs, &log_std.get())),
+        }
+    }
+
+    /// Actions `[seeds, batch, ..]` as an environment takes them: `[seeds * batch, ..]`, real ones within their bounds.
+    #[track_caller]
+    pub fn for_environment(&self, action: &Tensor) -> Tensor {
+        let n = action.size(0) * action.size(1);
+        let sizes = [&[n][..], &self.space.shape()].concat();
+        let action = action.reshape(sizes.as_slice());
+        match &self.space {
+            Space::Box { shape, low, high } => {
+                let bound = |values: &[f64]| {
+                    let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
+                    Tensor::from_vec(values, shape, action.device())
+                };
+                action.maximum(bound(low)).minimum(bound(high))
+            }
+            _ => action,
+        }
+    }
+}
+
+impl Module for Policy {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        visitor.field("network", &self.network);
+        if let Some(log_std) = &self.log_std {
+            visitor.field("log_std", log_std);
+        }
+    }
+}
+
+impl Actor for Policy {
+    fn act(&self, observation: &Tensor) -> Tensor {
+        self.for_environment(&self.distribution(observation).mode())
+    }
+
+    fn seeds(&self) -> usize {
+        self.seeds
+    }
+}
+
+/// Numbers of an observation, for networks that see a flat vector.
+pub(crate) fn inputs(observations: &Space) -> Result<usize> {
+    match observations {
+        Space::Box { .. } => Ok(observations.len()),
+        other => {
+            let message = format!("{other:?}; dense networks see real numbers, encode choices as one-hot vectors");
+            Err(Error::data("policy: observation space", message))
+        }
+    }
+}
+
+/// `[seeds * batch, observation..] -> [seeds, batch, numbers]`.
+#[track_caller]
+pub(crate) fn by_seed(x: &Tensor, seeds: usize) -> Tensor {
+    let numbers: usize = x.shape()[1..].iter().product();
+    x.reshape([seeds, x.size(0) / seeds, numbers])
+}
+
+/// A policy and a value function that share nothing.
+#[derive(Clone, Debug)]
+pub struct ActorCritic {
+    /// Acts.
+    pub actor: Policy,
+    /// Values states: `[seeds, batch, 1]`.
+    pub critic: Mlp,
+    seeds: usize,
+}
+
+impl ActorCritic {
+    /// Two networks with the same hidden layers; see [`Policy::new`]; the critic's last gain is 1.
+    ///
+    /// # Errors
+    /// As [`Policy::new`].
+    pub fn new(
+        seeds: usize,
+        observations: &Space,
+        actions: &Space,
+        hidden: &[usize],
+        activation: Activation,
+        device: &Device,
+    ) -> Result<ActorCritic> {
+        let actor = Policy::new(seeds, observations, actions, hidden, activation, device)?;
+        let sizes = [&[inputs(observations)?][..], hidden, &[1]].concat();
+        let start = Start::Orthogonal { hidden: std::f64::consts::SQRT_2, last: 1.0 };
+        Ok(ActorCritic { actor, critic: Mlp::new(seeds, &sizes, activation, start, device)?, seeds })
+    }
+
+    /// Values of `[seeds * batch, observation..]`: `[seeds, batch]`.
+    #[track_caller]
+    pub fn value(&self, observation: &Tensor) -> Tensor {
+        self.critic.forward(&by_seed(observation, self.seeds)).squeeze(-1)
+    }
+}
+
+impl Module for ActorCritic {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        visitor.field("actor", &self.actor);
+        visitor.field("critic", &self.critic);
+    }
+}

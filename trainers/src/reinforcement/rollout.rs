@@ -1,0 +1,153 @@
+//! [`Rollout`]: some steps of many environments, and what is told of them.
+
+use anygrad_core::{DType, Error, Result, Tensor, Tensors, Var};
+
+use super::environment::VectorEnvironment;
+use super::returns::running_sum;
+
+/// Steps of `n` environments; each tensor is `[steps, n, ..]`.
+#[derive(Clone, Debug)]
+pub struct Rollout {
+    /// What was seen before the action.
+    pub observation: Tensor,
+    /// What the policy chose (before bounds were applied).
+    pub action: Tensor,
+    /// f32.
+    pub reward: Tensor,
+    /// Bool.
+    pub terminated: Tensor,
+    /// Bool.
+    pub truncated: Tensor,
+    /// What was seen after the action, before an ended episode was started anew.
+    pub next: Tensor,
+}
+
+impl Tensors for Rollout {
+    fn map(&self, f: &mut dyn FnMut(&Tensor) -> Tensor) -> Rollout {
+        Rollout {
+            observation: f(&self.observation),
+            action: f(&self.action),
+            reward: f(&self.reward),
+            terminated: f(&self.terminated),
+            truncated: f(&self.truncated),
+            next: f(&self.next),
+        }
+    }
+}
+
+impl Rollout {
+    /// Traces `steps` steps; `act` turns an observation `[n, ..]` into what is kept of the action `[n, ..]` and what the
+    /// environment gets.
+    #[must_use]
+    #[track_caller]
+    pub fn collect(
+        environment: &VectorEnvironment,
+        steps: usize,
+        mut act: impl FnMut(&Tensor) -> (Tensor, Tensor),
+    ) -> Rollout {
+        let mut all: [Vec<Tensor>; 6] = Default::default();
+        for _ in 0..steps {
+            let observation = environment.observe();
+            let (action, acted) = act(&observation);
+            // Learning happens from what was seen, not through the world: no gradient passes from here to the policy.
+            let (action, acted) = (action.detach(), acted.detach());
+            let step = environment.step(&acted);
+            let parts = [observation, action, step.reward, step.terminated, step.truncated, step.next];
+            all.iter_mut().zip(parts).for_each(|(list, part)| list.push(part));
+        }
+        let [observation, action, reward, terminated, truncated, next] = all.map(|list| Tensor::stack(&list, 0));
+        Rollout { observation, action, reward, terminated, truncated, next }
+    }
+
+    /// One after the other.
+    ///
+    /// # Panics
+    /// If there are none, or their shapes differ.
+    #[must_use]
+    #[track_caller]
+    pub fn join(parts: &[Rollout]) -> Rollout {
+        let join = |part: fn(&Rollout) -> &Tensor| {
+            let list: Vec<&Tensor> = parts.iter().map(part).collect();
+            if list.len() == 1 { list[0].clone() } else { Tensor::cat(&list, 0) }
+        };
+        Rollout {
+            observation: join(|r| &r.observation),
+            action: join(|r| &r.action),
+            reward: join(|r| &r.reward),
+            terminated: join(|r| &r.terminated),
+            truncated: join(|r| &r.truncated),
+            next: join(|r| &r.next),
+        }
+    }
+
+    /// `[steps, seeds * n, ..] -> [seeds, steps * n, ..]`, steps of one environment `n` apart.
+    #[track_caller]
+    pub fn by_seed(x: &Tensor, seeds: usize) -> Tensor {
+        let (steps, n, rest) = (x.size(0), x.size(1) / seeds, &x.shape()[2..]);
+        let x = x.reshape([&[steps, seeds, n][..], rest].concat().as_slice()).movedim(1, 0);
+        x.reshape([&[seeds, steps * n][..], rest].concat().as_slice())
+    }
+}
+
+/// Returns and lengths of episodes that ended in a rollout; episodes run on from one rollout to the next.
+#[derive(Debug)]
+pub(crate) struct Episodes {
+    /// Rewards and steps so far of each environment's present episode, `[2, n]`.
+    running: Var,
+    seeds: usize,
+}
+
+/// Rows of what [`Episodes::count`] gives.
+pub(crate) const EPISODE_ROWS: usize = 4;
+
+impl Episodes {
+    pub(crate) fn new(n: usize, seeds: usize, device: &anygrad_core::Device) -> Result<Episodes> {
+        Ok(Episodes { running: Var::try_new("episodes.running", &Tensor::zeros(&[2, n], device))?, seeds })
+    }
+
+    pub(crate) fn variable(&self) -> &Var {
+        &self.running
+    }
+
+    /// `[4, seeds]`: number of episodes that ended, sum of their returns, sum of their lengths, and the place (in
+    /// `[steps, n of this seed]`, from 1) of the first reward or observation that is not finite, or 0.
+    pub(crate) fn count(&self, rollout: &Rollout) -> Tensor {
+        let (steps, n) = (rollout.reward.size(0), rollout.reward.size(1));
+        let done = rollout.terminated.logical_or(&rollout.truncated);
+        let both = Tensor::stack(&[rollout.reward.clone(), rollout.reward.ones_like()], 1);
+        // What ran before is added to the first step.
+        let first = self.running.get().unsqueeze(0).pad(&[(0, steps - 1), (0, 0), (0, 0)], 0.0);
+        let goes_on = done.logical_not().cast(DType::F32);
+        let before = goes_on.slice(0, ..steps - 1).pad(&[(1, 0), (0, 0)], 1.0);
+        let decay = before.unsqueeze(1).expand([steps, 2, n]);
+        let sums = running_sum(&(both + first), &decay, 0);
+        let end = sums.index_axis(0, -1) * goes_on.index_axis(0, -1).unsqueeze(0);
+        self.running.assign(&end);
+        let ended = done.cast(DType::F32);
+        let finished = sums * ended.unsqueeze(1);
+        let by_seed = |x: Tensor| x.reshape([steps, self.seeds, n / self.seeds]).sum([0, 2]);
+        let list = [by_seed(ended), by_seed(finished.index_axis(1, 0)), by_seed(finished.index_axis(1, 1))];
+        let numbers = rollout.next.shape()[2..].iter().product::<usize>();
+        let bad = rollout.next.reshape([steps, n, numbers]).cast(DType::F32).is_finite().logical_not().any(-1);
+        let bad = bad.logical_or(&rollout.reward.is_finite().logical_not());
+        let bad = Rollout::by_seed(&bad, self.seeds).cast(DType::F32);
+        let place = (bad.argmax(-1).cast(DType::F32) + 1.0) * bad.max(-1);
+        Tensor::stack(&[&list[0], &list[1], &list[2], &place], 0)
+    }
+}
+
+/// An error if the last row of [`Episodes::count`] names a step.
+pub(crate) fn check_finite(name: &str, count: usize, places: &[f64], first_step: u64) -> Result<()> {
+    let seeds = places.len();
+    let n = count / seeds;
+    match places.iter().enumerate().find(|(_, place)| **place > 0.0) {
+        None => Ok(()),
+        Some((seed, &place)) => {
+            let place = place as usize - 1;
+            let (step, number) = (first_step + (place / n) as u64, seed * n + place % n);
+            let what = format!("{name}, environment {number}, step {step}");
+            let help = "look at its step function (divisions, roots, unbounded growth) and at the bounds of actions";
+            Err(Error::data(what, format!("the reward or the observation is not finite; {help}")))
+        }
+    }
+}

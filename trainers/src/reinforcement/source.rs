@@ -1,0 +1,138 @@
+//! [`Source`]: where rollouts come from: worlds on the device, or a user's own on the host.
+
+use std::sync::Arc;
+
+use anygrad_core::{DType, Device, Program, Result, Tensor, Tensors, Var};
+
+use super::environment::VectorEnvironment;
+use super::host::HostEnvironments;
+use super::policy::ActorCritic;
+use super::rollout::Rollout;
+
+/// Worlds, and the program that acts in them.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// Some steps per run.
+    Device { worlds: VectorEnvironment, steps: usize, program: Program<'static, (), Rollout> },
+    /// One action per run: what is kept of it, and what the environment gets.
+    Host {
+        worlds: HostEnvironments,
+        seen: Option<Vec<f32>>,
+        device: Device,
+        program: Program<'static, Tensor, [Tensor; 2]>,
+    },
+}
+
+impl Source {
+    pub(crate) fn on_device(
+        worlds: VectorEnvironment,
+        agent: Arc<ActorCritic>,
+        steps: usize,
+        device: &Device,
+    ) -> Source {
+        let inside = worlds.clone();
+        let program = Program::inference(device, move |()| {
+            Rollout::collect(&inside, steps, |observation| act(&agent, observation))
+        });
+        Source::Device { worlds, steps, program }
+    }
+
+    pub(crate) fn on_host(worlds: HostEnvironments, agent: Arc<ActorCritic>, device: &Device) -> Source {
+        let program = Program::inference(device, move |observation: Tensor| {
+            let (kept, acted) = act(&agent, &observation);
+            [kept, acted.cast(DType::F32)]
+        });
+        Source::Host { worlds, seen: None, device: device.clone(), program }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Source::Device { worlds, .. } => worlds.environment().name().to_string(),
+            Source::Host { worlds, .. } => worlds.name().to_string(),
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Source::Device { worlds, .. } => worlds.count(),
+            Source::Host { worlds, .. } => worlds.count(),
+        }
+    }
+
+    /// What must be saved to resume; a host's worlds begin anew.
+    pub(crate) fn variables(&self) -> Vec<Var> {
+        match self {
+            Source::Device { worlds, .. } => worlds.variables(),
+            Source::Host { .. } => Vec::new(),
+        }
+    }
+
+    /// The kernels of the program that acts, if it runs on the device.
+    pub(crate) fn explain(&mut self) -> Result<String> {
+        match self {
+            Source::Device { program, .. } => program.explain(&()),
+            Source::Host { .. } => Ok("on the host".into()),
+        }
+    }
+
+    /// `steps` steps of all worlds, in parts.
+    pub(crate) fn rollout(&mut self, steps: usize) -> Result<Vec<Rollout>> {
+        match self {
+            Source::Device { program, steps: chunk, .. } => (0..steps / *chunk).map(|_| program.run(())).collect(),
+            Source::Host { worlds, seen, device, program } => {
+                let now = match seen.take() {
+                    Some(now) => now,
+                    None => worlds.reset()?,
+                };
+                let (rollout, now) = host_rollout(worlds, now, device, program, steps)?;
+                *seen = Some(now);
+                Ok(vec![rollout])
+            }
+        }
+    }
+}
+
+/// What is kept of an action, and what the environment gets.
+fn act(agent: &ActorCritic, observation: &Tensor) -> (Tensor, Tensor) {
+    let action = agent.actor.distribution(observation).sample();
+    let flat = [&[observation.size(0)][..], &action.shape()[2..]].concat();
+    (action.reshape(flat.as_slice()), agent.actor.for_environment(&action))
+}
+
+fn host_rollout(
+    worlds: &mut HostEnvironments,
+    mut now: Vec<f32>,
+    device: &Device,
+    program: &mut Program<'static, Tensor, [Tensor; 2]>,
+    steps: usize,
+) -> Result<(Rollout, Vec<f32>)> {
+    let shape = worlds.observation_space().shape();
+    let at_once = [&[worlds.count()][..], &shape].concat();
+    let all = [&[steps, worlds.count()][..], &shape].concat();
+    let mut actions = Vec::with_capacity(steps);
+    let (mut observations, mut rewards, mut nexts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut terminated, mut truncated) = (Vec::new(), Vec::new());
+    for _ in 0..steps {
+        let [kept, acted] = program.run(Tensor::try_from_slice(&now, &at_once, device)?)?;
+        observations.append(&mut now);
+        for outcome in worlds.step(&acted.to_vec::<f32>()?)? {
+            nexts.extend(outcome.step.observation);
+            rewards.push(outcome.step.reward);
+            terminated.push(outcome.step.terminated);
+            truncated.push(outcome.step.truncated);
+            now.extend(outcome.now);
+        }
+        actions.push(kept);
+    }
+    let flags = |list: &[bool]| Tensor::try_from_slice(list, &[steps, worlds.count()], device);
+    let rollout = Rollout {
+        observation: Tensor::try_from_slice(&observations, &all, device)?,
+        action: Tensor::stack(&actions, 0),
+        reward: Tensor::try_from_slice(&rewards, &[steps, worlds.count()], device)?,
+        terminated: flags(&terminated)?,
+        truncated: flags(&truncated)?,
+        next: Tensor::try_from_slice(&nexts, &all, device)?,
+    };
+    Tensor::realize_all(&rollout.list())?;
+    Ok((rollout, now))
+}
