@@ -97,7 +97,7 @@ impl Part {
         let inputs = 0..self.kernel.inputs.len();
         let each: Vec<usize> = inputs.map(|input| per_example(&self.kernel, input)).collect();
         let fits = |middle: &usize| {
-            each.iter().zip(&self.kernel.inputs).all(|(&n, input)| (middle * n * input.dtype.size()) % alignment == 0)
+            each.iter().zip(&self.kernel.inputs).all(|(&n, input)| (middle * n * input.dtype.size()).is_multiple_of(alignment))
         };
         let middle = (1..=size / 2).rev().take(TRIES).find(fits)?;
         let half = |start: usize, end: usize| {
