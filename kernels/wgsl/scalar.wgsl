@@ -58,11 +58,12 @@ fn exp_of(x: f32) -> f32 {
   return select(scale_by_power(p, i32(n)), x, is_nan(x));
 }
 
-// e^x for weights of a softmax, four at once: x is not above 0 by more than roundings; 0 below -87.
+// e^x for weights of a softmax, four at once, as exp_of but 0 below -87, where it would leave the normal range.
 fn weight_of(x: vec4<f32>) -> vec4<f32> {
   let within = clamp(x, vec4<f32>(-87.0), vec4<f32>(88.0));
   let n = floor(within * 1.4426950408889634 + 0.5);
-  let r = fma(n, vec4<f32>(-3.194618329871446e-05), fma(n, vec4<f32>(-0.693115234375), within));
+  let high = max(fma(n, vec4<f32>(-0.693115234375), within), vec4<f32>(-16.0));
+  let r = fma(n, vec4<f32>(-3.194618329871446e-05), high);
   var p = fma(vec4<f32>(0.00019911036361008883), r, vec4<f32>(0.001393419224768877));
   p = fma(p, r, vec4<f32>(0.008333279751241207));
   p = fma(p, r, vec4<f32>(0.04166647419333458));

@@ -5,7 +5,8 @@ mod held;
 use anygrad_core::DType;
 use anygrad_core::dtype::Scalar;
 use anygrad_core::kernel::{
-    Attention, AttentionGeometry, AttentionKind, Conv, ConvGeometry, ConvKind, Core, Inst, Kernel, Matmul, Operand, Scatter,
+    Attention, AttentionGeometry, AttentionKind, Conv, ConvGeometry, ConvKind, Core, Inst, Kernel, Matmul, Operand,
+    Scatter,
 };
 use anygrad_core::scalar::{Binary, Unary};
 use anygrad_core::view::{Layout, View};
@@ -233,8 +234,15 @@ fn attention(batch: &[usize], geometry: AttentionGeometry, kind: AttentionKind, 
 #[test]
 fn attentions_and_their_gradients() {
     // (queries, keys, width, out): around panels of 16 and chunks of 128.
-    let sizes =
-        [(1, 1, 1, 1), (5, 9, 3, 4), (16, 16, 16, 16), (17, 33, 32, 20), (65, 130, 8, 9), (70, 5, 4, 33), (130, 260, 6, 5)];
+    let sizes = [
+        (1, 1, 1, 1),
+        (5, 9, 3, 4),
+        (16, 16, 16, 16),
+        (17, 33, 32, 20),
+        (65, 130, 8, 9),
+        (70, 5, 4, 33),
+        (130, 260, 6, 5),
+    ];
     for (queries, keys, width, out) in sizes {
         for causal in [false, true] {
             for kind in [AttentionKind::Forward, AttentionKind::Gradient] {

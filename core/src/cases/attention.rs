@@ -1,6 +1,7 @@
 //! Rows of attention as one operation, whatever size it is chosen from: values, gradients, gradients of gradients.
 
 use super::{Case, Input};
+use crate::nn::{Dropout, Masks};
 use crate::tensor::Tensor;
 
 pub(super) fn cases() -> Vec<Case> {
@@ -45,11 +46,24 @@ pub(super) fn cases() -> Vec<Case> {
         [Input::floats(&[2, 5, 3], -1.0, 1.0), Input::other(&[2, 6, 3], -1.0, 1.0), last]
     };
     all.push(
-        Case::new("attention with an epilogue", three(), |x| (x[0].attend(&x[1], &x[2], false, 0.5) * 2.0 + 1.0).tanh())
-            .sum_of(18),
+        Case::new("attention with an epilogue", three(), |x| {
+            (x[0].attend(&x[1], &x[2], false, 0.5) * 2.0 + 1.0).tanh()
+        })
+        .sum_of(18),
+    );
+    all.push(Case::new("attention with large scores", three(), |x| x[0].attend(&x[1], &x[2], false, 40.0)).sum_of(500));
+    let long = || [Input::floats(&[1, 2, 47, 4], -1.0, 1.0), Input::other(&[1, 2, 46, 4], -1.0, 1.0)];
+    all.push(
+        Case::new("scaled_dot_product_attention, long", long(), |x| {
+            x[0].scaled_dot_product_attention(&x[1], &x[1].sin(), None, true)
+        })
+        .sum_of(184),
     );
     all.push(
-        Case::new("attention with large scores", three(), |x| x[0].attend(&x[1], &x[2], false, 40.0)).sum_of(500),
+        Case::new("attention of a layer, long", long(), |x| {
+            crate::nn::attention(&x[0], &x[1], &x[1].cos(), &Masks::causal(), &Dropout::new(0.0)).0
+        })
+        .sum_of(184),
     );
     // The slope of the loss by q, k and v: its own gradient goes through the gradient's gradient.
     let slope = |x: &[Tensor]| {

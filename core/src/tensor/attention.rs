@@ -7,13 +7,18 @@ use crate::op::Op;
 use crate::shape::{self, fail};
 use crate::tensor::Tensor;
 
+/// Pairs of a query and a key from which one operation is faster than products and a softmax on the CPU, causal and not:
+/// measured by `anygrad-benches`' `attention` (below, kernels of 16 queries are half empty and composed ones in cache).
+const WORTH_CAUSAL: usize = 2048;
+const WORTH: usize = 16384;
+
 impl Tensor {
     /// `softmax(self * k^T / sqrt(d) + mask) * v`: queries `[.., t, d]`, keys `[.., s, d]`, values `[.., s, e]` give
     /// `[.., t, e]`; leading axes (batch, heads) broadcast.
     ///
     /// A bool mask `[.., t, s]` is true where a query may see a key; a float mask is added to the scores. With `causal`,
-    /// query `i` sees keys up to `i`. A query that sees no key gives NaN, as in PyTorch. Without a mask, memory grows
-    /// with `t + s` and not with `t * s`; f16 is then computed in f32.
+    /// query `i` sees keys up to `i`. A query that sees no key gives NaN, as in PyTorch. Long ones without a mask are one
+    /// operation, whose memory grows with `t + s` and not with `t * s`; f16 is then computed in f32.
     /// Source: Vaswani and others, "Attention Is All You Need" (2017), equation 1.
     ///
     /// # Panics
@@ -30,7 +35,7 @@ impl Tensor {
             fail(op, format!("{shapes}: q and k must have equal features, k and v equal times"));
         }
         let scale = 1.0 / (self.size(-1) as f64).sqrt();
-        if mask.is_none() && self.can_attend(k, v) {
+        if mask.is_none() && self.attends_at_once(k, v, causal) {
             return self.attend(k, v, causal, scale);
         }
         let (t, s) = (self.size(-2), k.size(-2));
@@ -47,9 +52,10 @@ impl Tensor {
         scores.softmax(-1).matmul(v)
     }
 
-    /// Whether [`Tensor::attend`] takes these: there is something to compute, in floats.
-    pub(crate) fn can_attend(&self, k: &Tensor, v: &Tensor) -> bool {
-        self.dtype().is_float() && ![self, k, v].iter().any(|x| x.is_empty())
+    /// Whether [`Tensor::attend`] takes these and gains by it.
+    pub(crate) fn attends_at_once(&self, k: &Tensor, v: &Tensor, causal: bool) -> bool {
+        let worth = if causal { WORTH_CAUSAL } else { WORTH };
+        self.dtype().is_float() && !v.is_empty() && self.size(-1) > 0 && self.size(-2) * k.size(-2) >= worth
     }
 
     /// `softmax(scale * self * k^T) * v` as one operation; leading axes broadcast, nothing is empty.
@@ -58,6 +64,9 @@ impl Tensor {
         let op = "scaled_dot_product_attention";
         let lead = |x: &Tensor| x.shape()[..x.rank() - 2].to_vec();
         let batch = shape::broadcast(op, &shape::broadcast(op, &lead(self), &lead(k)), &lead(v));
+        if self.size(-1) != k.size(-1) || k.size(-2) != v.size(-2) {
+            fail(op, format!("q {:?}, k {:?}, v {:?} do not fit each other", self.shape(), k.shape(), v.shape()));
+        }
         let whole = |x: &Tensor| {
             // f16 would round the sums that the gradient needs.
             let x = if x.dtype() == DType::F16 { x.cast(DType::F32) } else { x.clone() };
@@ -163,7 +172,8 @@ impl Tensor {
         let slopes = &weights * (dy.product(&v.t()) - delta) * g.scale.0;
         let parts = [slopes.product(k), slopes.t().product(q), weights.t().product(dy)];
         let batch = q.rank() - 2;
-        let flat = |x: &Tensor| x.reshape_to(&[&x.shape()[..batch], &[x.shape()[batch] * x.shape()[batch + 1]]].concat());
+        let flat =
+            |x: &Tensor| x.reshape_to(&[&x.shape()[..batch], &[x.shape()[batch] * x.shape()[batch + 1]]].concat());
         let parts: Vec<Tensor> = parts.iter().map(flat).collect();
         Tensor::cat(&parts, -1)
     }

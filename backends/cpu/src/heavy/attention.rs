@@ -226,19 +226,32 @@ unsafe fn transpose<T: Number>(x: Matrix<T>, first: usize, count: usize, columns
     }
 }
 
-/// `rows[lane][c] = panel[c][lane]`, rows `width` apart; zeros in columns beyond `columns`.
+/// `rows[lane][c] = factor * matrix[first + lane][c]`, rows `width` apart; zeros in columns beyond `columns`.
 ///
 /// # Safety
-/// Both are this thread's.
+/// As for [`transpose`].
 #[inline(always)]
-unsafe fn rows_of<T: Number>(panel: *const T, columns: usize, rows: *mut T, width: usize) {
-    for lane in 0..LANES {
-        for column in 0..width {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let x = if column < columns { *panel.add(column * LANES + lane) } else { T::default() };
-                *rows.add(lane * width + column) = x;
-            }
+unsafe fn rows_of<T: Number>(
+    x: Matrix<T>,
+    (first, count): (usize, usize),
+    columns: usize,
+    factor: T,
+    rows: *mut T,
+    width: usize,
+) {
+    for lane in 0..count {
+        let from = x.start.wrapping_add((first + lane) * x.row);
+        // SAFETY: the caller's promise: `columns` elements of a row of the matrix, `width` of this thread's room.
+        let to = unsafe { std::slice::from_raw_parts_mut(rows.add(lane * width), width) };
+        let (to, rest) = to.split_at_mut(columns);
+        rest.fill(T::default());
+        if x.column == 1 {
+            // SAFETY: as above, side by side.
+            let from = unsafe { std::slice::from_raw_parts(from.cast_const(), columns) };
+            to.iter_mut().zip(from).for_each(|(to, &x)| *to = factor * x);
+        } else {
+            // SAFETY: as above.
+            to.iter_mut().enumerate().for_each(|(c, to)| *to = factor * unsafe { *from.add(c * x.column) });
         }
     }
 }
@@ -385,8 +398,8 @@ unsafe fn gradient<T: Number, const ROWS: usize, const FUSED: bool>(
             transpose(q, first, count, g.width, scale, q_turned);
             transpose(dy, first, count, g.out, T::of(1.0), dy_turned);
             if wants[1] {
-                rows_of(q_turned, g.width, q_rows, width);
-                rows_of(dy_turned, g.out, dy_rows, out);
+                rows_of(q, (first, count), g.width, scale, q_rows, width);
+                rows_of(dy, (first, count), g.out, T::of(1.0), dy_rows, out);
             }
             (column(l, first, count), column(delta, first, count))
         };
