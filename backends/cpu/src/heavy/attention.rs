@@ -11,7 +11,7 @@ use anygrad_core::DType;
 use anygrad_core::kernel::{Attention, AttentionGeometry, AttentionKind, Kernel, Operand};
 
 use super::Job;
-use super::panel::{LANES, Number, Row, product};
+use super::panel::{LANES, Loops, Number, Row};
 use super::real::{Matrix, clear};
 use crate::crew::Crew;
 
@@ -80,8 +80,8 @@ impl Flash {
 
     pub(super) fn run(&self, crew: &mut Crew, job: &Job<'_>) -> bool {
         match self.dtype {
-            DType::F64 => self.compute::<f64>(crew, job, &double()),
-            _ => self.compute::<f32>(crew, job, &single()),
+            DType::F64 => self.compute::<f64>(crew, job),
+            _ => self.compute::<f32>(crew, job),
         }
     }
 
@@ -100,7 +100,8 @@ impl Flash {
         Task { g: &self.p.geometry, operands, result, room: scratch.wrapping_add(job.room).cast() }
     }
 
-    fn compute<T: Number>(&self, crew: &mut Crew, job: &Job<'_>, variant: &Variant<T>) -> bool {
+    fn compute<T: Number>(&self, crew: &mut Crew, job: &Job<'_>) -> bool {
+        let loops = T::loops();
         let (g, length) = (&self.p.geometry, self.p.geometry.length(self.p.kind));
         let total = self.nanoseconds + job.body.map_or(0, |body| body.nanoseconds);
         let blocks = g.queries.div_ceil(PANELS * LANES);
@@ -109,7 +110,7 @@ impl Flash {
             return crew.run(self.batches * blocks, total, |task, scratch| {
                 let (batch, (from, to)) = (task / blocks, rows(task % blocks));
                 // SAFETY: verified operands; this task alone writes these rows, and the scratch is its thread's.
-                unsafe { (variant.forward)(&self.task(job, batch, scratch), from, to) };
+                unsafe { forward(&loops, &self.task(job, batch, scratch), from, to) };
                 job.finish(scratch, batch * length + from * g.out, batch * length + to * g.out);
                 let logarithms = batch * length + g.queries * g.out;
                 job.finish(scratch, logarithms + from, logarithms + to);
@@ -119,14 +120,14 @@ impl Flash {
             return crew.run(self.batches, total, |batch, scratch| {
                 let task = self.task(job, batch, scratch);
                 // SAFETY: as above; the whole matrix is this task's.
-                unsafe { (variant.gradient)(&task, (0, g.queries), (0, g.keys), [true, true]) };
+                unsafe { gradient(&loops, &task, (0, g.queries), (0, g.keys), [true, true]) };
                 job.finish(scratch, batch * length, (batch + 1) * length);
             });
         }
         let ran = crew.run(self.batches * blocks, total, |task, scratch| {
             let (batch, rows) = (task / blocks, rows(task % blocks));
             // SAFETY: as above; dq of these rows.
-            unsafe { (variant.gradient)(&self.task(job, batch, scratch), rows, (0, g.keys), [true, false]) };
+            unsafe { gradient(&loops, &self.task(job, batch, scratch), rows, (0, g.keys), [true, false]) };
         });
         let chunks = g.keys.div_ceil(CHUNK);
         let ran = ran
@@ -134,86 +135,16 @@ impl Flash {
                 let (batch, from) = (task / chunks, task % chunks * CHUNK);
                 let keys = (from, (from + CHUNK).min(g.keys));
                 // SAFETY: as above; dk and dv of these keys.
-                unsafe { (variant.gradient)(&self.task(job, batch, scratch), (0, g.queries), keys, [false, true]) };
+                unsafe { gradient(&loops, &self.task(job, batch, scratch), (0, g.queries), keys, [false, true]) };
             });
         ran && job.finish_all(crew)
     }
 }
 
-/// The two loops, compiled for this machine.
-struct Variant<T: 'static> {
-    forward: unsafe fn(&Task<'_, T>, usize, usize),
-    gradient: unsafe fn(&Task<'_, T>, (usize, usize), (usize, usize), [bool; 2]),
-}
-
-/// Variants differ in the rows of a panel that are kept in registers: what fits 16 registers of AVX2 or 32 of AVX-512.
-macro_rules! variants {
-    ($name:ident, $type:ty, $v4:ident, $v3:ident, $rows4:literal, $rows3:literal) => {
-        #[cfg(target_arch = "x86_64")]
-        mod $v4 {
-            use super::*;
-
-            #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-            pub(super) unsafe fn forward(task: &Task<'_, $type>, from: usize, to: usize) {
-                // SAFETY: the caller's promise.
-                unsafe { super::forward::<$type, $rows4, true>(task, from, to) }
-            }
-
-            #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-            pub(super) unsafe fn gradient(
-                task: &Task<'_, $type>,
-                rows: (usize, usize),
-                keys: (usize, usize),
-                wants: [bool; 2],
-            ) {
-                // SAFETY: the caller's promise.
-                unsafe { super::gradient::<$type, $rows4, true>(task, rows, keys, wants) }
-            }
-        }
-
-        #[cfg(target_arch = "x86_64")]
-        mod $v3 {
-            use super::*;
-
-            #[target_feature(enable = "avx2,fma")]
-            pub(super) unsafe fn forward(task: &Task<'_, $type>, from: usize, to: usize) {
-                // SAFETY: the caller's promise.
-                unsafe { super::forward::<$type, $rows3, true>(task, from, to) }
-            }
-
-            #[target_feature(enable = "avx2,fma")]
-            pub(super) unsafe fn gradient(
-                task: &Task<'_, $type>,
-                rows: (usize, usize),
-                keys: (usize, usize),
-                wants: [bool; 2],
-            ) {
-                // SAFETY: the caller's promise.
-                unsafe { super::gradient::<$type, $rows3, true>(task, rows, keys, wants) }
-            }
-        }
-
-        fn $name() -> Variant<$type> {
-            const FUSED: bool = cfg!(target_arch = "aarch64");
-            #[cfg(target_arch = "x86_64")]
-            match crate::tile::level() {
-                4 => return Variant { forward: $v4::forward, gradient: $v4::gradient },
-                3 => return Variant { forward: $v3::forward, gradient: $v3::gradient },
-                _ => {}
-            }
-            Variant { forward: forward::<$type, 3, FUSED>, gradient: gradient::<$type, 3, FUSED> }
-        }
-    };
-}
-
-variants!(single, f32, single_v4, single_v3, 12, 6);
-variants!(double, f64, double_v4, double_v3, 12, 3);
-
 /// `panel[c][lane] = factor * matrix[first + lane][c]`, zeros in lanes beyond `count`.
 ///
 /// # Safety
 /// The rows must be inside of the matrix, the panel this thread's.
-#[inline(always)]
 unsafe fn transpose<T: Number>(x: Matrix<T>, first: usize, count: usize, columns: usize, factor: T, panel: *mut T) {
     for column in 0..columns {
         let mut row = [T::default(); LANES];
@@ -230,7 +161,6 @@ unsafe fn transpose<T: Number>(x: Matrix<T>, first: usize, count: usize, columns
 ///
 /// # Safety
 /// As for [`transpose`].
-#[inline(always)]
 unsafe fn rows_of<T: Number>(
     x: Matrix<T>,
     (first, count): (usize, usize),
@@ -257,7 +187,6 @@ unsafe fn rows_of<T: Number>(
 }
 
 /// Numbers of one column of an operand.
-#[inline(always)]
 unsafe fn column<T: Number>(x: Matrix<T>, first: usize, count: usize) -> Row<T> {
     let mut row = [T::default(); LANES];
     for (lane, to) in row.iter_mut().enumerate().take(count) {
@@ -271,8 +200,7 @@ unsafe fn column<T: Number>(x: Matrix<T>, first: usize, count: usize) -> Row<T> 
 ///
 /// # Safety
 /// Verified operands; nobody else uses these rows of the result, or the room.
-#[inline(always)]
-unsafe fn forward<T: Number, const ROWS: usize, const FUSED: bool>(task: &Task<'_, T>, from: usize, to: usize) {
+unsafe fn forward<T: Number>(loops: &Loops<T>, task: &Task<'_, T>, from: usize, to: usize) {
     let g = task.g;
     let [q, k, v, ..] = task.operands;
     let turned = task.room;
@@ -293,9 +221,9 @@ unsafe fn forward<T: Number, const ROWS: usize, const FUSED: bool>(task: &Task<'
             let v = Matrix { start: v.start.wrapping_add(begin * v.row), row: v.column, column: v.row };
             // SAFETY: keys `begin..begin + keys` are inside, panels are this thread's.
             unsafe {
-                product::<T, ROWS, FUSED>([keys, g.width], k, (turned, LANES), (scores, LANES), false);
+                (loops.product)([keys, g.width], k, (turned, LANES), (scores, LANES), false);
                 let panel = std::slice::from_raw_parts_mut(scores.cast::<Row<T>>(), keys);
-                let factor = weigh::<T, FUSED>(panel, g.causal.then_some((begin, first)), &mut largest, &mut total);
+                let factor = (loops.weigh)(panel, g.causal.then_some((begin, first)), &mut largest, &mut total);
                 if begin > 0 {
                     for sum in std::slice::from_raw_parts_mut(sums.cast::<Row<T>>(), g.out) {
                         for lane in 0..LANES {
@@ -303,7 +231,7 @@ unsafe fn forward<T: Number, const ROWS: usize, const FUSED: bool>(task: &Task<'
                         }
                     }
                 }
-                product::<T, ROWS, FUSED>([g.out, keys], v, (scores, LANES), (sums, LANES), begin > 0);
+                (loops.product)([g.out, keys], v, (scores, LANES), (sums, LANES), begin > 0);
             }
         }
         for lane in 0..count {
@@ -319,54 +247,13 @@ unsafe fn forward<T: Number, const ROWS: usize, const FUSED: bool>(task: &Task<'
     }
 }
 
-/// Scores to weights relative to the largest score so far; returns what older sums must be multiplied with. In a causal
-/// attention, `place` is the number of the first key and of the first query.
-#[inline(always)]
-fn weigh<T: Number, const FUSED: bool>(
-    panel: &mut [Row<T>],
-    place: Option<(usize, usize)>,
-    largest: &mut Row<T>,
-    total: &mut Row<T>,
-) -> Row<T> {
-    if let Some((begin, first)) = place {
-        // Only keys after the first query are hidden from anyone.
-        for (key, row) in (begin..).zip(panel.iter_mut()).skip((first + 1).saturating_sub(begin)) {
-            row.iter_mut().take((key - first).min(LANES)).for_each(|x| *x = T::LOWEST);
-        }
-    }
-    let mut most = *largest;
-    for row in panel.iter() {
-        for lane in 0..LANES {
-            most[lane] = if row[lane] > most[lane] { row[lane] } else { most[lane] };
-        }
-    }
-    let (mut shift, mut factor) = (most, [T::default(); LANES]);
-    for lane in 0..LANES {
-        // Nothing but -infinity so far: all weights are 0.
-        shift[lane] = if most[lane] == T::LOWEST { T::default() } else { most[lane] };
-        factor[lane] = (largest[lane] - shift[lane]).exp::<FUSED>();
-    }
-    let mut sum = [T::default(); LANES];
-    for row in panel.iter_mut() {
-        for lane in 0..LANES {
-            row[lane] = (row[lane] - shift[lane]).exp::<FUSED>();
-            sum[lane] = sum[lane] + row[lane];
-        }
-    }
-    for lane in 0..LANES {
-        total[lane] = total[lane].multiply_add::<FUSED>(factor[lane], sum[lane]);
-    }
-    *largest = most;
-    factor
-}
-
 /// For queries `from..to` and keys `low..high` (from a multiple of `CHUNK` on): dq of the queries if `wants[0]`, dk and
 /// dv of the keys if `wants[1]`.
 ///
 /// # Safety
 /// As for [`forward`].
-#[inline(always)]
-unsafe fn gradient<T: Number, const ROWS: usize, const FUSED: bool>(
+unsafe fn gradient<T: Number>(
+    loops: &Loops<T>,
     task: &Task<'_, T>,
     (from, to): (usize, usize),
     (low, high): (usize, usize),
@@ -409,34 +296,23 @@ unsafe fn gradient<T: Number, const ROWS: usize, const FUSED: bool>(
             let v = Matrix { start: v.start.wrapping_add(begin * v.row), ..v };
             // SAFETY: keys `begin..begin + keys` are inside, panels are this thread's.
             unsafe {
-                product::<T, ROWS, FUSED>([keys, g.width], k, (q_turned, LANES), (weights, LANES), false);
-                product::<T, ROWS, FUSED>([keys, g.out], v, (dy_turned, LANES), (slopes, LANES), false);
-                let (w, s) = (weights.cast::<Row<T>>(), slopes.cast::<Row<T>>());
-                for key in 0..keys {
-                    let (w, s) = (&mut *w.add(key), &mut *s.add(key));
-                    for lane in 0..LANES {
-                        w[lane] = (w[lane] - l[lane]).exp::<FUSED>();
-                        s[lane] = w[lane] * (s[lane] - delta[lane]);
-                    }
-                    if g.causal && begin + key > first {
-                        let hidden = (begin + key - first).min(LANES);
-                        w[..hidden].fill(T::default());
-                        s[..hidden].fill(T::default());
-                    }
-                }
+                (loops.product)([keys, g.width], k, (q_turned, LANES), (weights, LANES), false);
+                (loops.product)([keys, g.out], v, (dy_turned, LANES), (slopes, LANES), false);
+                let rows = |start: *mut T| std::slice::from_raw_parts_mut(start.cast::<Row<T>>(), keys);
+                (loops.slope)(rows(weights), rows(slopes), g.causal.then_some((begin, first)), &l, &delta);
                 if wants[0] {
                     let turned = Matrix { start: k.start, row: k.column, column: k.row };
-                    product::<T, ROWS, FUSED>([g.width, keys], turned, (slopes, LANES), (dq, LANES), true);
+                    (loops.product)([g.width, keys], turned, (slopes, LANES), (dq, LANES), true);
                 }
                 if wants[1] {
                     let panel = |start: *mut T| Matrix { start, row: LANES, column: 1 };
                     for at in (0..out).step_by(LANES) {
                         let (b, c) = (dy_rows.wrapping_add(at), dv.wrapping_add((begin - low) * out + at));
-                        product::<T, ROWS, FUSED>([keys, count], panel(weights), (b, out), (c, out), true);
+                        (loops.product)([keys, count], panel(weights), (b, out), (c, out), true);
                     }
                     for at in (0..width).step_by(LANES) {
                         let (b, c) = (q_rows.wrapping_add(at), dk.wrapping_add((begin - low) * width + at));
-                        product::<T, ROWS, FUSED>([keys, count], panel(slopes), (b, width), (c, width), true);
+                        (loops.product)([keys, count], panel(slopes), (b, width), (c, width), true);
                     }
                 }
             }
