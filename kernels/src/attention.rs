@@ -115,7 +115,9 @@ fn dispatch(job: &Job, p: &Attention, pass: &Pass<'_>, target: &Target, shared: 
     let _ = writeln!(
         text,
         "const BATCH = {batch}u;\nconst BLOCKS = {blocks}u;\nconst SIZE = {size}u;\nconst ROWS = {rows}u;\n\
-         const BLOCK = {block}u;\nconst CAUSAL = {};\nconst SCALE = {};\nconst ROW = {}u;",
+         const BLOCK = {block}u;\nconst STEP = {}u;\nconst ROLLED = {}u;\nconst CAUSAL = {};\nconst SCALE = {};\nconst ROW = {}u;",
+        if tiled { block } else { 4 },
+        u32::from(target.software),
         g.causal,
         words::literal(anygrad_core::DType::F32, g.scale.0),
         workgroups[0]

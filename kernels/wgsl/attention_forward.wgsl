@@ -4,11 +4,14 @@
 // Each invocation keeps ROWS queries and their sums in registers and walks over all keys that its workgroup sees; where
 // a larger score appears, older sums are scaled down. On GPUs keys and values come through workgroup memory in steps of
 // BLOCK; software drivers read them directly (their workgroup memory is plain memory and barriers are dear), and more
-// rows share each read. Source: Dao, "FlashAttention-2" (2023), algorithm 1.
+// rows share each read; loops over columns are kept from being unrolled there (by a bound that the compiler does not know:
+// the workgroup's z is 0), for lavapipe compiles the unrolled text for 10 s. Source: Dao, "FlashAttention-2" (2023),
+// algorithm 1.
 //
 // Generated: QUERIES, KEYS, WIDTH4, OUT, OUT4 (in vectors of four), BATCH, BLOCKS (workgroups per matrix), SIZE, ROWS,
-// BLOCK, CAUSAL, SCALE, ROW, base_q(z) and its kin, four_q(line, c) with line = base + row * STRIDE_Q, fetch(begin, lane,
-// base_k, base_v), line_k(base, begin, key), near_k(line, c), the same for v, put(z, at, value).
+// BLOCK, ROLLED (1: loops over columns must not be unrolled, 0: they may), CAUSAL, SCALE, ROW, base_q(z) and its kin,
+// four_q(line, c) with line = base + row * STRIDE_Q, fetch(begin, lane, base_k, base_v), line_k(base, begin, key),
+// near_k(line, c), the same for v, put(z, at, value).
 const LOWEST = -1e30;
 
 @compute @workgroup_size(SIZE)
@@ -20,6 +23,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   let first = number % BLOCKS * SIZE * ROWS;
   let row = first + lane * ROWS;
+  let width4 = WIDTH4 + ROLLED * group.z;
+  let out4 = OUT4 + ROLLED * group.z;
   let start_q = base_q(z);
   let start_k = base_k(z);
   let start_v = base_v(z);
@@ -30,7 +35,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var r = 0u; r < ROWS; r++) {
     largest[r] = LOWEST;
     let line = start_q + min(row + r, QUERIES - 1u) * STRIDE_Q;
-    for (var c = 0u; c < WIDTH4; c++) {
+    for (var c = 0u; c < width4; c++) {
       q[r * WIDTH4 + c] = SCALE * four_q(line, c);
     }
   }
@@ -44,7 +49,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let k2 = line_k(start_k, begin, key + 2u);
       let k3 = line_k(start_k, begin, key + 3u);
       var p: array<vec4<f32>, ROWS>;
-      for (var c = 0u; c < WIDTH4; c++) {
+      for (var c = 0u; c < width4; c++) {
         let x0 = near_k(k0, c);
         let x1 = near_k(k1, c);
         let x2 = near_k(k2, c);
@@ -62,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (most > largest[r]) {
           let factor = weight_of(vec4<f32>(largest[r] - most)).x;
           total[r] *= factor;
-          for (var c = 0u; c < OUT4; c++) {
+          for (var c = 0u; c < out4; c++) {
             sums[r * OUT4 + c] *= factor;
           }
           largest[r] = most;
@@ -75,7 +80,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let v1 = line_v(start_v, begin, key + 1u);
       let v2 = line_v(start_v, begin, key + 2u);
       let v3 = line_v(start_v, begin, key + 3u);
-      for (var c = 0u; c < OUT4; c++) {
+      for (var c = 0u; c < out4; c++) {
         let x0 = near_v(v0, c);
         let x1 = near_v(v1, c);
         let x2 = near_v(v2, c);

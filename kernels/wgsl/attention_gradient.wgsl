@@ -7,9 +7,10 @@
 // Source: Dao, "FlashAttention-2" (2023), algorithm 2, with its outer loop on each side in turn.
 //
 // Generated: OWN, OTHERS (numbers of rows), OF_KEYS (whether rows are keys), A, A4, B, B4 (columns, in vectors of four),
-// BATCH, BLOCKS, SIZE, ROWS, BLOCK, CAUSAL, SCALE, ROW, START_A, START_B (of the results), base_own_a(z) and its kin,
-// four_own_a(line, c) with line = base + row * STRIDE_OWN_A, fetch(begin, lane, base_a, base_b), line_a(base, begin,
-// other), near_a(line, c), the same for b, logarithm(z, query), delta(z, query), put(z, at, value).
+// BATCH, BLOCKS, SIZE, ROWS, BLOCK, ROLLED, STEP (blocks begin at its multiples), CAUSAL, SCALE, ROW, START_A, START_B
+// (of the results), base_own_a(z) and its kin, four_own_a(line, c) with line = base + row * STRIDE_OWN_A, fetch(begin,
+// lane, base_a, base_b), line_a(base, begin, other), near_a(line, c), the same for b, logarithm(z, query),
+// delta(z, query), put(z, at, value).
 @compute @workgroup_size(SIZE)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let number = group.y * ROW + group.x;
@@ -19,6 +20,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   let first = number % BLOCKS * SIZE * ROWS;
   let row = first + lane * ROWS;
+  let a4 = A4 + ROLLED * group.z;
+  let b4 = B4 + ROLLED * group.z;
   let own_a = base_own_a(z);
   let own_b = base_own_b(z);
   let start_a = base_a(z);
@@ -35,10 +38,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let own = min(row + r, OWN - 1u);
     let line_own_a = own_a + own * STRIDE_OWN_A;
     let line_own_b = own_b + own * STRIDE_OWN_B;
-    for (var c = 0u; c < A4; c++) {
+    for (var c = 0u; c < a4; c++) {
       a[r * A4 + c] = SCALE * four_own_a(line_own_a, c);
     }
-    for (var c = 0u; c < B4; c++) {
+    for (var c = 0u; c < b4; c++) {
       b[r * B4 + c] = four_own_b(line_own_b, c);
     }
     if (!OF_KEYS) {
@@ -47,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   // Queries see keys up to their own number; keys are seen by queries from their own number on.
-  let low = select(0u, first / BLOCK * BLOCK, CAUSAL & OF_KEYS);
+  let low = select(0u, first / STEP * STEP, CAUSAL & OF_KEYS);
   let high = select(OTHERS, min(OTHERS, first + SIZE * ROWS), CAUSAL & !OF_KEYS);
   for (var begin = low; begin < high; begin += BLOCK) {
     fetch(begin, lane, start_a, start_b);
@@ -73,7 +76,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
       var p: array<vec4<f32>, ROWS>;
       var g: array<vec4<f32>, ROWS>;
-      for (var c = 0u; c < A4; c++) {
+      for (var c = 0u; c < a4; c++) {
         let x0 = near_a(a0, c);
         let x1 = near_a(a1, c);
         let x2 = near_a(a2, c);
@@ -83,7 +86,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           p[r] += vec4<f32>(dot(x, x0), dot(x, x1), dot(x, x2), dot(x, x3));
         }
       }
-      for (var c = 0u; c < B4; c++) {
+      for (var c = 0u; c < b4; c++) {
         let x0 = near_b(b0, c);
         let x1 = near_b(b1, c);
         let x2 = near_b(b2, c);
@@ -103,7 +106,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         p[r] = select(weight_of(p[r] - l), vec4<f32>(), hidden);
         g[r] = select(p[r] * (g[r] - less), vec4<f32>(), hidden);
       }
-      for (var c = 0u; c < A4; c++) {
+      for (var c = 0u; c < a4; c++) {
         let x0 = near_a(a0, c);
         let x1 = near_a(a1, c);
         let x2 = near_a(a2, c);
@@ -114,7 +117,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
       }
       if (OF_KEYS) {
-        for (var c = 0u; c < B4; c++) {
+        for (var c = 0u; c < b4; c++) {
           let x0 = near_b(b0, c);
           let x1 = near_b(b1, c);
           let x2 = near_b(b2, c);
