@@ -6,19 +6,17 @@ use crate::tensor::Tensor;
 
 pub(super) fn cases() -> Vec<Case> {
     // q, k, v, causal. Sizes around those that kernels work in: 4, 16 and 64 rows.
-    let shapes: [(&str, &[usize], &[usize], &[usize], bool); 14] = [
+    let shapes: [(&str, &[usize], &[usize], &[usize], bool); 12] = [
         ("square", &[5, 4], &[5, 4], &[5, 4], false),
         ("square", &[5, 4], &[5, 4], &[5, 4], true),
         ("one of all", &[1, 1], &[1, 1], &[1, 1], true),
         ("one query", &[2, 1, 3], &[2, 7, 3], &[2, 7, 2], false),
         ("one key", &[2, 7, 3], &[2, 1, 3], &[2, 1, 5], true),
-        ("more keys", &[2, 3, 4], &[2, 9, 4], &[2, 9, 6], false),
         ("more keys", &[2, 3, 4], &[2, 9, 4], &[2, 9, 6], true),
         ("more queries", &[2, 9, 4], &[2, 3, 4], &[2, 3, 6], true),
         ("heads", &[2, 3, 8, 16], &[2, 3, 8, 16], &[2, 3, 8, 16], true),
         ("past a block", &[17, 33], &[65, 33], &[65, 17], false),
         ("past a block", &[65, 8], &[65, 8], &[65, 12], true),
-        ("past two blocks", &[129, 4], &[129, 4], &[129, 4], true),
         ("shared keys", &[2, 3, 4, 5], &[3, 6, 5], &[2, 1, 6, 4], false),
         ("wide", &[2, 80], &[3, 80], &[3, 130], false),
     ];

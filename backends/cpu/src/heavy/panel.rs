@@ -130,7 +130,7 @@ macro_rules! number {
     };
 }
 
-number!(f32, |x| math::exp::<FUSED>(x), 12, 6);
+number!(f32, math::exp::<FUSED>, 12, 6);
 number!(f64, f64::exp, 12, 3);
 
 /// `c = a b`, or `c += a b` if `add`: `a` is `m x k` in any layout, `b` has `k` rows of [`LANES`] numbers that are

@@ -41,8 +41,7 @@ fn check_attention(batch: &[usize], geometry: &AttentionGeometry, kind: Attentio
 #[test]
 fn attentions_and_their_gradients() {
     // Rows around the vectors of 4, tiles of up to 32 keys, workgroups of 64 queries.
-    for (queries, keys, width, out) in [(1, 1, 1, 1), (5, 9, 4, 8), (16, 70, 20, 3), (66, 65, 12, 12), (131, 40, 8, 4)]
-    {
+    for (queries, keys, width, out) in [(1, 1, 1, 1), (5, 9, 4, 6), (66, 70, 8, 12)] {
         for causal in [false, true] {
             for kind in [AttentionKind::Forward, AttentionKind::Gradient] {
                 let geometry = AttentionGeometry { queries, keys, width, out, causal, scale: Scalar(0.25) };
