@@ -6,6 +6,7 @@
 //! reference: values, gradients, and both again with inputs that are views of larger buffers. [`random`] makes rows that
 //! nobody would write.
 
+mod attention;
 mod check;
 mod heavy;
 mod index;
@@ -62,8 +63,16 @@ impl std::fmt::Debug for Case {
 /// All rows.
 #[must_use]
 pub fn all() -> Vec<Case> {
-    let families =
-        [maps::cases, movement::cases, reductions::cases, index::cases, heavy::cases, layers::cases, special::cases];
+    let families = [
+        maps::cases,
+        movement::cases,
+        reductions::cases,
+        index::cases,
+        heavy::cases,
+        attention::cases,
+        layers::cases,
+        special::cases,
+    ];
     families.into_iter().flat_map(|cases| cases()).collect()
 }
 

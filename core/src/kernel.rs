@@ -12,8 +12,11 @@
 //! shape; outputs do not overlap; a buffer that is read and written (`aliases`) is read only at the point that is
 //! written.
 
+mod attention;
 mod cost;
 mod verify;
+
+pub use attention::{Attention, AttentionGeometry, AttentionKind};
 
 use crate::dtype::{DType, Scalar};
 use crate::scalar::{Binary, Unary};
@@ -161,6 +164,8 @@ pub enum Core {
     Matmul(Matmul),
     /// `outer` = shape of the result of the convolution or of its gradient.
     Conv(Conv),
+    /// `outer = [batch.., numbers]`.
+    Attention(Attention),
     /// `outer = [before, size, after]`: sums of updates.
     Scatter(Scatter),
     /// `outer = [rows, n]`: i32 numbers that sort each row; stable, NaN last (first if descending, as in PyTorch).
@@ -300,6 +305,7 @@ impl Kernel {
             Core::Map => DType::F32,
             Core::Matmul(p) => accumulate(p.a.input),
             Core::Conv(p) => accumulate(p.a),
+            Core::Attention(p) => accumulate(p.operands[0].input),
             Core::Scatter(p) => accumulate(p.updates.0),
             Core::Argsort { .. } => DType::I32,
             Core::CumulativeSum { input } => accumulate(*input),

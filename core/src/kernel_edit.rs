@@ -46,6 +46,7 @@ impl Kernel {
                 f(&mut p.a);
                 f(&mut p.b);
             }
+            Core::Attention(p) => p.operands.iter_mut().for_each(|o| f(&mut o.input)),
             Core::Scatter(p) => {
                 f(&mut p.index.0);
                 f(&mut p.updates.0);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::dtype::{DType, Scalar};
-use crate::kernel::{ConvGeometry, ConvKind, Extremum, Reduction};
+use crate::kernel::{AttentionGeometry, AttentionKind, ConvGeometry, ConvKind, Extremum, Reduction};
 use crate::scalar::{Binary, Unary};
 use crate::tensor::Tensor;
 use crate::var::Storage;
@@ -90,6 +90,9 @@ pub enum Op {
     Matmul,
     /// A convolution of `x`, `w` or one of its gradients (see [`crate::kernel::Conv`] for the operands).
     Conv(ConvKind, ConvGeometry),
+    /// Attention or its gradients (see [`crate::kernel::Attention`]): from `[batch.., rows, columns]` each to
+    /// `[batch.., numbers]`.
+    Attention(AttentionKind, AttentionGeometry),
     /// `x` itself; no gradient passes.
     Detach,
     /// The first input itself, with a gradient of its own for the others. Graphs do not contain it.
@@ -140,6 +143,7 @@ impl Op {
             Op::ArgReduce(op, _) => format!("arg{op:?}").to_lowercase(),
             Op::Rule(rule) => rule.name.to_string(),
             Op::Conv(kind, _) => format!("conv {kind:?}").to_lowercase(),
+            Op::Attention(kind, _) => format!("attention {kind:?}").to_lowercase(),
             other => {
                 let text = format!("{other:?}").to_lowercase();
                 text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_string()

@@ -8,6 +8,8 @@ mod heavy;
 mod index;
 mod movement;
 
+pub(crate) use heavy::attention;
+
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::graph::{External, Graph, Node, linearize};
@@ -133,6 +135,16 @@ fn primitive(node: &Node, inputs: &[(&Node, &[f64])]) -> Vec<f64> {
         Op::Argsort { descending } => index::argsort(x(0), shape(0), *descending),
         Op::Matmul => heavy::matmul(x(0), shape(0), x(1), shape(1)),
         Op::Conv(kind, geometry) => heavy::conv(*kind, geometry, x(0), x(1)),
+        Op::Attention(kind, geometry) => {
+            let batch = node.shape[..node.shape.len() - 1].iter().product();
+            let mut out = Vec::with_capacity(node.len());
+            for z in 0..batch {
+                let matrices: Vec<&[f64]> =
+                    inputs.iter().map(|(_, x)| &x[z * (x.len() / batch)..][..x.len() / batch]).collect();
+                attention(*kind, geometry, &matrices, &mut out);
+            }
+            out
+        }
     }
 }
 

@@ -58,6 +58,7 @@ fn arity(op: &Op, found: usize) -> Result<(), String> {
         Op::ArgReduce(..) | Op::CumulativeSum(_) | Op::Argsort { .. } => 1,
         Op::Binary(_) | Op::Gather(_) | Op::ScatterAdd(_) | Op::Matmul | Op::Conv(..) => 2,
         Op::Select => 3,
+        Op::Attention(kind, geometry) => geometry.operands(*kind).len(),
     };
     check(found == expected, || format!("{found} inputs, not {expected}"))
 }
@@ -212,6 +213,15 @@ fn rule(node: &Node, inputs: &[&Node]) -> Result<(), String> {
             same("first", (shape(0), dtype(0)), (first, dtype(0)))?;
             same("second", (shape(1), dtype(1)), (second, dtype(0)))?;
             expected = g.result(*kind);
+        }
+        Op::Attention(kind, g) => {
+            let batch = &node.shape[..node.shape.len().saturating_sub(1)];
+            check(matches!(dtype(0), DType::F32 | DType::F64), || format!("does not take {}", dtype(0)))?;
+            check(g.keys > 0, || "there is no key".into())?;
+            for (k, size) in g.operands(*kind).into_iter().enumerate() {
+                same("operand", (shape(k), dtype(k)), ([batch, &size[..]].concat(), dtype(0)))?;
+            }
+            expected = [batch, &[g.length(*kind)]].concat();
         }
     }
     same("shape", &node.shape, &expected)?;

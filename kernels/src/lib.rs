@@ -5,9 +5,10 @@
 //! `kernels/wgsl`, plain WGSL; to these come generated `const` lines and functions (loaders, `epilogue`), for the order
 //! of declarations in WGSL is free. The text is the key of the pipeline cache: equal kernels give equal texts.
 //!
-//! Flow: `generate` chooses a family; each family (`map`, `reduce`, `product`, `scatter`, `sort`) asks `body` for the
+//! Flow: `generate` chooses a family; each family (`map`, `reduce`, `product`, `attention`, `scatter`, `sort`) asks `body` for the
 //! instructions' statements and `buffers` for declarations; `library` adds the scalar functions that are used.
 
+mod attention;
 mod body;
 mod buffers;
 mod conv;
@@ -104,6 +105,7 @@ fn lower(job: Job, target: &Target, shared: &[usize], lowered: &mut Lowered) -> 
             lower(core, target, shared, lowered)?;
             lower(rest, target, shared, lowered)
         }
+        Core::Attention(p) => attention::lower(&job, p, target, shared, lowered),
         Core::Scatter(p) => scatter::lower(&job, p, target, shared, lowered),
         Core::CumulativeSum { input } => scatter::cumulative_sum(&job, *input, target, shared, lowered),
         Core::Argsort { input, descending } => {

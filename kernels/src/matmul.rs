@@ -61,7 +61,7 @@ pub(crate) fn product(p: &Matmul, variant: Variant, buffers: &mut Buffers<'_>) -
 }
 
 /// The first element of product `z` of an operand, and whether that is always a multiple of 4.
-fn base(operand: &Operand, batch: &[usize]) -> (String, bool) {
+pub(crate) fn base(operand: &Operand, batch: &[usize]) -> (String, bool) {
     let mut terms = vec![format!("{}u", operand.offset)];
     let mut below = 1;
     let mut aligned = operand.offset.is_multiple_of(4);

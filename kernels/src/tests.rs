@@ -1,8 +1,10 @@
 //! Every text is valid WGSL, and a few properties of the generated shaders are pinned.
 
 use anygrad_core::DType;
+use anygrad_core::dtype::Scalar;
 use anygrad_core::kernel::{
-    Conv, ConvGeometry, ConvKind, Core, Extremum, Inst, Kernel, Matmul, Operand, Output, Reduction, Scatter, Slice,
+    Attention, AttentionGeometry, AttentionKind, Conv, ConvGeometry, ConvKind, Core, Extremum, Inst, Kernel, Matmul,
+    Operand, Output, Reduction, Scatter, Slice,
 };
 use anygrad_core::scalar::{Binary, Unary};
 use anygrad_core::view::{Layout, View};
@@ -141,6 +143,40 @@ fn products_are_valid_in_every_shape() {
                 };
                 let core = Core::Conv(Conv { kind, a: 0, b: 1, geometry });
                 valid(&generate(&kernel(core, &outer, &[], inputs, vec![Inst::Core]), &target).unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn attentions_are_valid_in_every_shape() {
+    for target in targets() {
+        for (t, s, d, e, causal) in [
+            (1, 1, 1, 1, false),
+            (64, 64, 32, 32, true),
+            (65, 33, 17, 5, true),
+            (7, 300, 64, 64, false),
+            (3, 3, 640, 640, true),
+        ] {
+            for kind in [AttentionKind::Forward, AttentionKind::Gradient] {
+                let geometry =
+                    AttentionGeometry { queries: t, keys: s, width: d, out: e, causal, scale: Scalar(0.125) };
+                let sizes = geometry.operands(kind);
+                let operand = |(input, &[rows, columns]): (usize, &[usize; 2])| Operand {
+                    input,
+                    offset: 0,
+                    batch_strides: vec![rows * columns],
+                    row_stride: columns,
+                    column_stride: 1,
+                };
+                let operands = sizes.iter().enumerate().map(operand).collect();
+                let outer = [3, geometry.length(kind)];
+                let inputs = sizes.iter().map(|s| f32s(3 * s[0] * s[1])).collect();
+                let core = Core::Attention(Attention { kind, geometry, batch: vec![3], operands });
+                let lowered = generate(&kernel(core, &outer, &[], inputs, vec![Inst::Core]), &target).unwrap();
+                valid(&lowered);
+                let tiled = lowered.passes.iter().all(|pass| pass.workgroup_bytes > 0);
+                assert_eq!(tiled, !target.software && d < 640, "{:?}", lowered.passes[0].variant);
             }
         }
     }

@@ -58,6 +58,22 @@ fn exp_of(x: f32) -> f32 {
   return select(scale_by_power(p, i32(n)), x, is_nan(x));
 }
 
+// e^x for weights of a softmax, four at once, as exp_of but 0 below -87, where it would leave the normal range.
+fn weight_of(x: vec4<f32>) -> vec4<f32> {
+  let within = clamp(x, vec4<f32>(-87.0), vec4<f32>(88.0));
+  let n = floor(within * 1.4426950408889634 + 0.5);
+  let high = max(fma(n, vec4<f32>(-0.693115234375), within), vec4<f32>(-16.0));
+  let r = fma(n, vec4<f32>(-3.194618329871446e-05), high);
+  var p = fma(vec4<f32>(0.00019911036361008883), r, vec4<f32>(0.001393419224768877));
+  p = fma(p, r, vec4<f32>(0.008333279751241207));
+  p = fma(p, r, vec4<f32>(0.04166647419333458));
+  p = fma(p, r, vec4<f32>(0.1666666716337204));
+  p = fma(p * r, r * r, fma(r * r, vec4<f32>(0.5), r)) + 1.0;
+  let value = p * bitcast<vec4<f32>>(vec4<u32>(vec4<i32>(n) + 127) << vec4<u32>(23u));
+  let nan = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+  return select(select(value, vec4<f32>(), x < vec4<f32>(-87.0)), x, nan);
+}
+
 // Small |x|: x + x^2/2 + x^3 P(x), the same polynomial as exp_of.
 fn exp_minus_one(x: f32) -> f32 {
   let r = clamp(x, -0.35, 0.35);

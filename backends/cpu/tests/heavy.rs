@@ -3,7 +3,11 @@
 mod held;
 
 use anygrad_core::DType;
-use anygrad_core::kernel::{Conv, ConvGeometry, ConvKind, Core, Inst, Kernel, Matmul, Operand, Scatter};
+use anygrad_core::dtype::Scalar;
+use anygrad_core::kernel::{
+    Attention, AttentionGeometry, AttentionKind, Conv, ConvGeometry, ConvKind, Core, Inst, Kernel, Matmul, Operand,
+    Scatter,
+};
 use anygrad_core::scalar::{Binary, Unary};
 use anygrad_core::view::{Layout, View};
 use held::{check, numbers, output, slice};
@@ -202,6 +206,61 @@ fn sorts_and_scans() {
                 values[0].iter_mut().for_each(|x| *x = x.abs().floor());
             }
             check(&kernel, &values, 64.0 * kernel.core_dtype().epsilon());
+        }
+    }
+}
+
+/// q, k, v (and what the gradient takes besides) of one buffer each; `turned`: columns lie apart and rows side by side.
+fn attention(batch: &[usize], geometry: AttentionGeometry, kind: AttentionKind, dtype: DType, turned: bool) -> Kernel {
+    let batches: usize = batch.iter().product();
+    let sizes = geometry.operands(kind);
+    let operand = |(input, &[rows, columns]): (usize, &[usize; 2])| Operand {
+        input,
+        offset: 0,
+        // Keys and values are shared by the whole batch.
+        batch_strides: anygrad_core::view::contiguous_strides(batch)
+            .iter()
+            .map(|&s| if input == 1 || input == 2 { 0 } else { s as usize * rows * columns })
+            .collect(),
+        row_stride: if turned { 1 } else { columns },
+        column_stride: if turned { rows } else { 1 },
+    };
+    let operands = sizes.iter().enumerate().map(operand).collect();
+    let outer = [batch, &[geometry.length(kind)]].concat();
+    let inputs = sizes.iter().map(|s| slice(dtype, batches * s[0] * s[1])).collect();
+    finish(Core::Attention(Attention { kind, geometry, batch: batch.to_vec(), operands }), &outer, inputs, turned)
+}
+
+#[test]
+fn attentions_and_their_gradients() {
+    // (queries, keys, width, out): around panels of 16 and chunks of 128.
+    let sizes = [
+        (1, 1, 1, 1),
+        (5, 9, 3, 4),
+        (16, 16, 16, 16),
+        (17, 33, 32, 20),
+        (65, 130, 8, 9),
+        (70, 5, 4, 33),
+        (130, 260, 6, 5),
+    ];
+    for (queries, keys, width, out) in sizes {
+        for causal in [false, true] {
+            for kind in [AttentionKind::Forward, AttentionKind::Gradient] {
+                for (dtype, batch) in [(DType::F32, vec![]), (DType::F32, vec![2, 3]), (DType::F64, vec![1])] {
+                    let scale = Scalar(0.25);
+                    let geometry = AttentionGeometry { queries, keys, width, out, causal, scale };
+                    for turned in [false, true] {
+                        let kernel = attention(&batch, geometry.clone(), kind, dtype, turned);
+                        let mut values = fill(&kernel);
+                        if kind == AttentionKind::Gradient {
+                            // Logarithms of sums of as many terms as there are keys.
+                            values[4].iter_mut().for_each(|l| *l = l.abs() + (keys as f64).ln() + 1.0);
+                        }
+                        let terms = (queries * keys).max(64) as f64;
+                        check(&kernel, &values, 16.0 * kernel.core_dtype().epsilon() * terms.sqrt());
+                    }
+                }
+            }
         }
     }
 }

@@ -123,6 +123,11 @@ pub(super) fn inputs(node: &Tensor, dy: &Tensor, wants: &[bool], targets: &HashS
             }
             both([da, db])
         }
+        Op::Attention(kind, geometry) => {
+            let gradients = Tensor::attention_gradients(node, *kind, geometry, dy);
+            let all = node.0.inputs.iter().cloned().zip(gradients).zip(wants);
+            all.filter(|(_, wanted)| **wanted).map(|(pair, _)| pair).collect()
+        }
     }
 }
 

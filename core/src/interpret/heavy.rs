@@ -1,7 +1,7 @@
 //! The heavy cores in f64, written as their definitions read: nested loops over every term.
 
 use crate::dtype::DType;
-use crate::kernel::{Conv, ConvKind, Core, Kernel, Matmul, Operand, Scatter};
+use crate::kernel::{Attention, Conv, ConvKind, Core, Kernel, Matmul, Operand, Scatter};
 use crate::scalar::Binary;
 
 use super::unravel;
@@ -12,17 +12,38 @@ pub(super) fn core(kernel: &Kernel, inputs: &[Vec<f64>]) -> Vec<f64> {
         Core::Map => Vec::new(),
         Core::Matmul(p) => matmul(p, inputs),
         Core::Conv(p) => conv(p, inputs),
+        Core::Attention(p) => attention(p, inputs),
         Core::Scatter(p) => scatter(p, kernel, inputs),
         Core::Argsort { input, descending } => argsort(&kernel.outer, &inputs[*input], *descending),
         Core::CumulativeSum { input } => cumulative_sum(&kernel.outer, &inputs[*input], kernel.inputs[*input].dtype),
     }
 }
 
+/// The element of an operand.
+fn element(inputs: &[Vec<f64>], o: &Operand, batch: &[usize], row: usize, column: usize) -> f64 {
+    let base: usize = batch.iter().zip(&o.batch_strides).map(|(b, s)| b * s).sum();
+    inputs[o.input][o.offset + base + row * o.row_stride + column * o.column_stride]
+}
+
+/// The operands gathered row by row, and the meaning of the operation on them.
+fn attention(p: &Attention, inputs: &[Vec<f64>]) -> Vec<f64> {
+    let mut result = Vec::new();
+    for number in 0..p.batch.iter().product() {
+        let batch = unravel(number, &p.batch);
+        let sizes = p.geometry.operands(p.kind);
+        let rows = p.operands.iter().zip(&sizes).map(|(o, &[rows, columns])| {
+            let all = (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j)));
+            all.map(|(i, j)| element(inputs, o, &batch, i, j)).collect()
+        });
+        let rows: Vec<Vec<f64>> = rows.collect();
+        let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
+        crate::reference::attention(p.kind, &p.geometry, &rows, &mut result);
+    }
+    result
+}
+
 fn matmul(p: &Matmul, inputs: &[Vec<f64>]) -> Vec<f64> {
-    let at = |o: &Operand, batch: &[usize], row: usize, column: usize| {
-        let base: usize = batch.iter().zip(&o.batch_strides).map(|(b, s)| b * s).sum();
-        inputs[o.input][o.offset + base + row * o.row_stride + column * o.column_stride]
-    };
+    let at = |o: &Operand, batch: &[usize], row: usize, column: usize| element(inputs, o, batch, row, column);
     let mut result = Vec::new();
     for number in 0..p.batch.iter().product() {
         let batch = unravel(number, &p.batch);

@@ -15,6 +15,7 @@ impl Kernel {
                 let pairs = g.c_out * (g.c_in / g.groups.max(1)) * g.taps.iter().product::<usize>();
                 2 * (g.batch * g.output.iter().product::<usize>() * pairs) as u64
             }
+            Core::Attention(p) => p.batch.iter().product::<usize>() as u64 * p.geometry.operations(p.kind),
             Core::Scatter(p) => p.updates.1.len() as u64,
             Core::Argsort { .. } => outer * u64::from(self.outer.last().map_or(1, |&n| n.max(2)).ilog2()),
             Core::CumulativeSum { .. } => outer,

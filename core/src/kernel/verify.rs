@@ -1,7 +1,7 @@
 //! What must hold of a [`Kernel`] before a backend may trust it: registers, types, shapes, and that no view leaves its
 //! buffer. Backends call this once when they compile; bounds that hold here need no check in their loops.
 
-use super::{Conv, ConvKind, Core, Inst, Kernel, Matmul, Operand, Output, Reduction, Slice};
+use super::{Attention, Conv, ConvKind, Core, Inst, Kernel, Operand, Output, Reduction, Slice};
 use crate::dtype::DType;
 use crate::view::{Layout, View};
 
@@ -162,6 +162,7 @@ impl Kernel {
             Core::Map => vec![],
             Core::Matmul(p) => vec![p.a.input, p.b.input],
             Core::Conv(p) => vec![p.a, p.b],
+            Core::Attention(p) => p.operands.iter().map(|o| o.input).collect(),
             Core::Scatter(p) => vec![p.index.0, p.updates.0],
             Core::Argsort { input, .. } | Core::CumulativeSum { input } => vec![*input],
         };
@@ -184,8 +185,8 @@ impl Kernel {
                 let mut shape = p.batch.clone();
                 shape.extend([p.m, p.n]);
                 ensure(self.outer == shape, || format!("core: outer is {:?}, not {shape:?}", self.outer))?;
-                verify_operand(p, &p.a, [p.m, p.k], a.len)?;
-                verify_operand(p, &p.b, [p.k, p.n], b.len)
+                verify_operand(&p.batch, &p.a, [p.m, p.k], a.len)?;
+                verify_operand(&p.batch, &p.b, [p.k, p.n], b.len)
             }
             Core::Conv(p) => {
                 let types = (input(p.a)?.dtype, input(p.b)?.dtype);
@@ -197,6 +198,7 @@ impl Kernel {
                 whole(p.b, b.iter().product())?;
                 ensure(self.outer == result, || format!("core: outer is {:?}, not {result:?}", self.outer))
             }
+            Core::Attention(p) => self.verify_attention(p),
             Core::Scatter(p) => {
                 let index = input(p.index.0)?;
                 ensure(index.dtype.is_int(), || "core: indices must be i32 or u32".into())?;
@@ -221,6 +223,26 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    fn verify_attention(&self, p: &Attention) -> Result<(), String> {
+        let sizes = p.geometry.operands(p.kind);
+        let found = p.operands.len();
+        ensure(found == sizes.len(), || format!("core: {found} operands, not {}", sizes.len()))?;
+        ensure(p.geometry.keys > 0, || "core: there is no key".into())?;
+        let mut shape = p.batch.clone();
+        shape.push(p.geometry.length(p.kind));
+        ensure(self.outer == shape, || format!("core: outer is {:?}, not {shape:?}", self.outer))?;
+        let mut types = Vec::new();
+        for (operand, size) in p.operands.iter().zip(sizes) {
+            let slice = self.inputs.get(operand.input).ok_or("core: an operand is not among the inputs")?;
+            verify_operand(&p.batch, operand, size, slice.len)?;
+            types.push(slice.dtype);
+        }
+        let fits = types.iter().all(|&t| t == types[0] && matches!(t, DType::F32 | DType::F64));
+        ensure(fits, || format!("core: operands are {types:?}, not all f32 or all f64"))
+    }
+}
+
 /// Every point that is not masked, moved by anything between 0 and `reach`, lies in `0..len`.
 fn verify_bounds(view: &View, reach: isize, len: usize) -> Result<(), String> {
     ensure(view.strides.len() == view.shape.len(), || "shape and strides differ in rank".into())?;
@@ -238,9 +260,9 @@ fn verify_bounds(view: &View, reach: isize, len: usize) -> Result<(), String> {
     ensure(low >= 0 && high < len as isize, || format!("elements {low}..={high} of {len} are addressed"))
 }
 
-fn verify_operand(p: &Matmul, o: &Operand, sizes: [usize; 2], len: usize) -> Result<(), String> {
-    ensure(o.batch_strides.len() == p.batch.len(), || "core: batch strides and batch axes differ in number".into())?;
-    let shape: Vec<usize> = p.batch.iter().copied().chain(sizes).collect();
+fn verify_operand(batch: &[usize], o: &Operand, sizes: [usize; 2], len: usize) -> Result<(), String> {
+    ensure(o.batch_strides.len() == batch.len(), || "core: batch strides and batch axes differ in number".into())?;
+    let shape: Vec<usize> = batch.iter().copied().chain(sizes).collect();
     let strides = o.batch_strides.iter().copied().chain([o.row_stride, o.column_stride]).map(|s| s as isize).collect();
     verify_bounds(&View { shape, strides, offset: o.offset as isize, mask: None }, 0, len)
 }

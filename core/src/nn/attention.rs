@@ -43,7 +43,8 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, masks: &Masks, dropout: &Dr
         fail("attention", format!("q {:?}, k {:?}, v {:?}: four axes are needed", shapes.0, shapes.1, shapes.2));
     }
     let (queries, keys) = (q.shape()[2], k.shape()[2]);
-    let scores = q.product(&k.permute_to(&[0, 1, 3, 2])) * (1.0 / (q.shape()[3] as f64).sqrt());
+    let scale = 1.0 / (q.shape()[3] as f64).sqrt();
+    let scores = q.product(&k.permute_to(&[0, 1, 3, 2])) * scale;
     let (hidden, added) = hidden(masks, q.shape()[0], queries, keys, q.device());
     let scores = match added {
         Some(added) => &scores + &added,
@@ -57,7 +58,15 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, masks: &Masks, dropout: &Dr
         }
         None => scores.softmax(-1),
     };
-    (dropout.forward(&weights).product(v), weights)
+    let kept = dropout.forward(&weights);
+    // Weights that nobody hides or drops need not exist, unless the caller reads them.
+    let whole = masks.mask.is_none() && masks.key_padding.is_none() && kept.0.id == weights.0.id;
+    let y = if whole && q.attends_at_once(k, v, masks.causal) {
+        q.attend(k, v, masks.causal, scale)
+    } else {
+        kept.product(v)
+    };
+    (y, weights)
 }
 
 /// Hidden places and numbers to add, each broadcasting to `[batch, heads, queries, keys]`.

@@ -1,7 +1,7 @@
 //! Matrix products and convolutions in the reference, straight from their sums.
 
 use super::movement::{number, points};
-use crate::kernel::{ConvGeometry, ConvKind};
+use crate::kernel::{AttentionGeometry, AttentionKind, ConvGeometry, ConvKind};
 
 pub(super) fn matmul(a: &[f64], a_shape: &[usize], b: &[f64], b_shape: &[usize]) -> Vec<f64> {
     let rank = a_shape.len();
@@ -45,4 +45,47 @@ pub(super) fn conv(kind: ConvKind, geometry: &ConvGeometry, first: &[f64], secon
         }
     }
     out
+}
+
+/// Appends the results of one matrix of a batch (see [`crate::kernel::Attention`]); operands are row-major.
+pub(crate) fn attention(kind: AttentionKind, g: &AttentionGeometry, operands: &[&[f64]], out: &mut Vec<f64>) {
+    let (q, k, v) = (operands[0], operands[1], operands[2]);
+    let dot = |a: &[f64], i: usize, b: &[f64], j: usize, n: usize| -> f64 {
+        a[i * n..][..n].iter().zip(&b[j * n..][..n]).map(|(x, y)| x * y).sum()
+    };
+    let score = |i: usize, j: usize| g.scale.0 * dot(q, i, k, j, g.width);
+    if kind == AttentionKind::Forward {
+        let mut logarithms = Vec::new();
+        for i in 0..g.queries {
+            let scores: Vec<f64> = (0..g.seen(i)).map(|j| score(i, j)).collect();
+            let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = scores.iter().map(|x| (x - largest).exp()).sum();
+            for c in 0..g.out {
+                let terms = scores.iter().enumerate().map(|(j, x)| (x - largest).exp() * v[j * g.out + c]);
+                out.push(terms.sum::<f64>() / sum);
+            }
+            logarithms.push(largest + sum.ln());
+        }
+        out.extend(logarithms);
+        return;
+    }
+    let (dy, l, delta) = (operands[3], operands[4], operands[5]);
+    let mut dq = vec![0.0; q.len()];
+    let (mut dk, mut dv) = (vec![0.0; k.len()], vec![0.0; v.len()]);
+    for i in 0..g.queries {
+        for j in 0..g.seen(i) {
+            let weight = (score(i, j) - l[i]).exp();
+            let slope = g.scale.0 * weight * (dot(dy, i, v, j, g.out) - delta[i]);
+            for c in 0..g.width {
+                dq[i * g.width + c] += slope * k[j * g.width + c];
+                dk[j * g.width + c] += slope * q[i * g.width + c];
+            }
+            for c in 0..g.out {
+                dv[j * g.out + c] += weight * dy[i * g.out + c];
+            }
+        }
+    }
+    out.extend(dq);
+    out.extend(dk);
+    out.extend(dv);
 }

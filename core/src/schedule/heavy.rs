@@ -1,7 +1,7 @@
 //! Cores: heavy operations with their operands found as strided views, so that transposes and slices are free.
 
 use crate::graph::Graph;
-use crate::kernel::{Conv, Core, Matmul, Operand, Scatter};
+use crate::kernel::{Attention, Conv, Core, Matmul, Operand, Scatter};
 use crate::op::Op;
 use crate::schedule::emit::{Emitter, NeedsBuffer};
 use crate::view::View;
@@ -39,6 +39,11 @@ pub(crate) fn core(emitter: &mut Emitter<'_>, node: usize) -> Result<Core, Needs
         Op::Conv(kind, geometry) => {
             let (a, b) = (emitter.dense(n.inputs[0])?, emitter.dense(n.inputs[1])?);
             Core::Conv(Conv { kind: *kind, a, b, geometry: geometry.clone() })
+        }
+        Op::Attention(kind, geometry) => {
+            let operands = n.inputs.iter().map(|&input| operand(emitter, graph, input)).collect::<Result<_, _>>()?;
+            let batch = n.shape[..n.shape.len() - 1].to_vec();
+            Core::Attention(Attention { kind: *kind, geometry: geometry.clone(), batch, operands })
         }
         Op::ScatterAdd(axis) => {
             let space = around(&graph.nodes[n.inputs[0]].shape, *axis);

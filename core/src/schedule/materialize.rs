@@ -19,7 +19,8 @@ const TOO_LONG: u32 = 200;
 
 /// Whether a node's value is computed by a core, not by instructions.
 pub(crate) fn is_heavy(op: &Op) -> bool {
-    matches!(op, Op::Matmul | Op::Conv(..) | Op::ScatterAdd(_) | Op::Argsort { .. } | Op::CumulativeSum(_))
+    let product = matches!(op, Op::Matmul | Op::Conv(..) | Op::Attention(..));
+    product || matches!(op, Op::ScatterAdd(_) | Op::Argsort { .. } | Op::CumulativeSum(_))
 }
 
 /// Whether a node's value is a reduction of its input.

@@ -257,6 +257,13 @@ fn touched(kernel: &Kernel, input: usize) -> Option<(isize, isize)> {
                 ranges.push(operand_range(&p.b, &p.batch, p.k, p.n));
             }
         }
+        Core::Attention(p) => {
+            for (o, [rows, columns]) in p.operands.iter().zip(p.geometry.operands(p.kind)) {
+                if o.input == input {
+                    ranges.push(operand_range(o, &p.batch, rows, columns));
+                }
+            }
+        }
         Core::Conv(p) if p.a == input || p.b == input => ranges.push(whole),
         Core::Scatter(p) => {
             for (i, view) in [&p.index, &p.updates] {
@@ -294,6 +301,7 @@ fn move_input(kernel: &mut Kernel, input: usize, by: isize) {
             shift(&mut p.a);
             shift(&mut p.b);
         }
+        Core::Attention(p) => p.operands.iter_mut().for_each(shift),
         Core::Scatter(p) => {
             for (i, view) in [&mut p.index, &mut p.updates] {
                 if *i == input {

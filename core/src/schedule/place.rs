@@ -398,6 +398,7 @@ fn reads_only_at(kernel: &Kernel, input: usize, view: &View) -> bool {
         Core::Map => true,
         Core::Matmul(p) => p.a.input != input && p.b.input != input,
         Core::Conv(p) => p.a != input && p.b != input,
+        Core::Attention(p) => p.operands.iter().all(|o| o.input != input),
         Core::Scatter(p) => p.index.0 != input && p.updates.0 != input,
         Core::Argsort { input: i, .. } | Core::CumulativeSum { input: i } => *i != input,
     };

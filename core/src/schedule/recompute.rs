@@ -144,6 +144,10 @@ fn work(graph: &Graph, number: usize) -> f64 {
             let taps: usize = geometry.taps.iter().product();
             2.0 * node.len() as f64 * (taps * geometry.c_in / geometry.groups.max(1)) as f64
         }
+        Op::Attention(kind, geometry) => {
+            let matrices = node.len() / geometry.length(*kind).max(1);
+            matrices as f64 * geometry.operations(*kind) as f64
+        }
         Op::Reduce(..) | Op::ArgReduce(..) => size(0).iter().product::<usize>() as f64,
         _ => node.len() as f64,
     }

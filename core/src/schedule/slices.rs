@@ -97,7 +97,9 @@ impl Part {
         let inputs = 0..self.kernel.inputs.len();
         let each: Vec<usize> = inputs.map(|input| per_example(&self.kernel, input)).collect();
         let fits = |middle: &usize| {
-            each.iter().zip(&self.kernel.inputs).all(|(&n, input)| (middle * n * input.dtype.size()).is_multiple_of(alignment))
+            each.iter()
+                .zip(&self.kernel.inputs)
+                .all(|(&n, input)| (middle * n * input.dtype.size()).is_multiple_of(alignment))
         };
         let middle = (1..=size / 2).rev().take(TRIES).find(fits)?;
         let half = |start: usize, end: usize| {
@@ -120,6 +122,7 @@ pub(crate) fn axes(kernel: &Kernel) -> Vec<usize> {
     let rank = kernel.outer.len();
     let possible = match &kernel.core {
         Core::Map | Core::Matmul(_) => 0..rank,
+        Core::Attention(p) => 0..p.batch.len(),
         // Examples of a batch are apart; the weights' gradient sums over them.
         Core::Conv(Conv { kind: ConvKind::Forward | ConvKind::InputGradient, .. }) => 0..1,
         Core::Conv(_) | Core::Scatter(_) | Core::Argsort { .. } | Core::CumulativeSum { .. } => 0..0,
@@ -165,6 +168,10 @@ fn part(kernel: &Kernel, axis: usize, start: usize, end: usize) -> Kernel {
                 p.n = end - start;
                 p.b.offset += start * p.b.column_stride;
             }
+        }
+        Core::Attention(p) => {
+            p.batch[axis] = end - start;
+            p.operands.iter_mut().for_each(|operand| operand.offset += start * operand.batch_strides[axis]);
         }
         Core::Conv(p) => p.geometry.batch = end - start,
         Core::Map | Core::Scatter(_) | Core::Argsort { .. } | Core::CumulativeSum { .. } => {}

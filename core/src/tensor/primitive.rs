@@ -16,7 +16,7 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn same_device(&self, op: &str, other: &Tensor) {
+    pub(crate) fn same_device(&self, op: &str, other: &Tensor) {
         if self.device() != other.device() {
             let names = (self.device().name(), other.device().name());
             fail(op, format!("one tensor is on {} and the other on {}; move one with `to_device`", names.0, names.1));
@@ -24,7 +24,7 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn same_dtype(&self, op: &str, other: &Tensor) {
+    pub(crate) fn same_dtype(&self, op: &str, other: &Tensor) {
         if self.dtype() != other.dtype() {
             fail(op, format!("element types {} and {} differ; cast one", self.dtype(), other.dtype()));
         }

@@ -1,9 +1,11 @@
 //! Heavy cores: products, convolutions, scatter, sort, scan. Each writes one number per point of `outer` to the core's
 //! place and calls the fused body on every range of points as soon as it is complete.
 
+mod attention;
 mod conv;
 mod geometry;
 mod matmul;
+mod panel;
 mod real;
 mod scan;
 mod scatter;
@@ -45,6 +47,7 @@ impl Job<'_> {
 pub(crate) enum Heavy {
     Matmul(matmul::Product),
     Conv(conv::Convolution),
+    Attention(attention::Flash),
     Scatter(scatter::Sums),
     Sort(sort::Sort),
     Scan(scan::Scan),
@@ -56,6 +59,7 @@ impl Heavy {
         match &kernel.core {
             Core::Matmul(p) => Heavy::Matmul(matmul::Product::new(kernel, p, threads)),
             Core::Conv(p) => Heavy::Conv(conv::Convolution::new(kernel, p, threads)),
+            Core::Attention(p) => Heavy::Attention(attention::Flash::new(kernel, p, threads)),
             Core::Scatter(p) => Heavy::Scatter(scatter::Sums::new(kernel, p)),
             Core::Argsort { input, descending } => Heavy::Sort(sort::Sort::new(kernel, *input, *descending)),
             Core::CumulativeSum { input } => Heavy::Scan(scan::Scan::new(kernel, *input)),
@@ -68,6 +72,7 @@ impl Heavy {
     pub(crate) fn scratch(&self) -> usize {
         match self {
             Heavy::Conv(conv) => conv.scratch(),
+            Heavy::Attention(flash) => flash.scratch(),
             _ => 0,
         }
     }
@@ -78,7 +83,7 @@ impl Heavy {
             Heavy::Matmul(product) => product.shared(),
             Heavy::Conv(conv) => conv.shared(),
             Heavy::Sort(sort) => sort.shared(),
-            Heavy::Scatter(_) | Heavy::Scan(_) => 0,
+            Heavy::Attention(_) | Heavy::Scatter(_) | Heavy::Scan(_) => 0,
         }
     }
 
@@ -87,6 +92,7 @@ impl Heavy {
         match self {
             Heavy::Matmul(product) => product.run(crew, job),
             Heavy::Conv(conv) => conv.run(crew, job),
+            Heavy::Attention(flash) => flash.run(crew, job),
             Heavy::Scatter(sums) => sums.run(crew, job),
             Heavy::Sort(sort) => sort.run(crew, job),
             Heavy::Scan(scan) => scan.run(crew, job),
@@ -98,6 +104,7 @@ impl Heavy {
         match self {
             Heavy::Matmul(product) => product.explain(),
             Heavy::Conv(conv) => conv.explain(),
+            Heavy::Attention(flash) => flash.explain(),
             Heavy::Scatter(_) => "scatter".to_string(),
             Heavy::Sort(_) => "argsort".to_string(),
             Heavy::Scan(_) => "cumulative sum".to_string(),

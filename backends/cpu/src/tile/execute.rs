@@ -124,15 +124,25 @@ pub(super) fn run(tile: &mut Tile<'_>, ops: &[Op]) {
 
 #[cfg(target_arch = "x86_64")]
 fn choose() -> Run {
+    match level() {
+        4 => run_v4,
+        3 => run_v3,
+        _ => run_plain,
+    }
+}
+
+/// The level of x86-64 (its name for sets of extensions) that loops are compiled for: 4, 3 or 1.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn level() -> u32 {
     let has_v3 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
     let has_v4 = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq");
     match (has_v4 && has_v3, has_v3) {
-        (true, _) => run_v4,
-        (_, true) => run_v3,
-        _ => run_plain,
+        (true, _) => 4,
+        (_, true) => 3,
+        _ => 1,
     }
 }
 

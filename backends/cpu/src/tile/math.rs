@@ -43,7 +43,7 @@ fn exp_tail<const FUSED: bool>(r: f32) -> f32 {
 
 /// e to the power x.
 #[inline(always)]
-pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
+pub(crate) fn exp<const FUSED: bool>(x: f32) -> f32 {
     let clamped = x.clamp(-104.0, 89.0);
     let (n, whole) = nearest(clamped * std::f32::consts::LOG2_E);
     let r = without_ln2::<FUSED>(clamped, n);

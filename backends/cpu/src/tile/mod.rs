@@ -14,7 +14,7 @@ mod drive;
 mod execute;
 mod load;
 mod maps;
-mod math;
+pub(crate) mod math;
 mod moves;
 mod prepare;
 mod reduce;
@@ -25,6 +25,8 @@ use anygrad_core::kernel::{Extremum, Reduction};
 use anygrad_core::scalar::{Binary, Unary};
 
 pub(crate) use drive::Io;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use execute::level;
 use load::Access;
 pub(crate) use prepare::prepare;
 

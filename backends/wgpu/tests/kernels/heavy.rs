@@ -8,7 +8,13 @@ use anygrad_core::view::{Layout, View};
 use crate::bench::*;
 
 /// A kernel of a core alone, or with a bias and tanh behind it, in place of the bias' own buffer if `alias`.
-fn with_epilogue(core: Core, outer: &[usize], mut inputs: Vec<Slice>, epilogue: bool, alias: bool) -> Kernel {
+pub(crate) fn with_epilogue(
+    core: Core,
+    outer: &[usize],
+    mut inputs: Vec<Slice>,
+    epilogue: bool,
+    alias: bool,
+) -> Kernel {
     let len = outer.iter().product();
     let mut body = vec![Inst::Core];
     if epilogue {

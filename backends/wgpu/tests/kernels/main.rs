@@ -1,5 +1,6 @@
 //! Every instruction and core on the device against `interpret`, and the backend's own behaviour.
 
+mod attention;
 mod bench;
 mod heavy;
 mod index;
