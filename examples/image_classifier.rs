@@ -55,26 +55,13 @@ fn data(options: &Options) -> Result<(LabelledImages, LabelledImages)> {
     }
 }
 
-/// Each image is moved by at most one place to each side, other rows and columns come in black.
-fn shifted(x: &Tensor) -> Tensor {
-    let moved = |x: Tensor, axis: isize| {
-        let (size, place) = (x.size(axis), x.rank() - axis.unsigned_abs());
-        let mut around = vec![(0, 0); x.rank()];
-        around[place] = (1, 1);
-        let wide = x.pad(&around, 0.0);
-        let by = Tensor::randint(&[x.size(0), 1, 1, 1], 0, 3, x.device());
-        let edge = by.eq(0).select(&wide.narrow(axis, 0, size), &wide.narrow(axis, 2, size));
-        by.eq(1).select(&x, &edge)
-    };
-    moved(moved(x.clone(), -1), -2)
-}
-
 fn main() -> Exit {
     let about = "image_classifier: learn labelled images in the format of MNIST";
     let flags = [
         CHECKPOINTS,
         ("--augment", "shift images at random while training"),
         ("--mixed", "compute products in f16 while training"),
+        ("--report", "write curves of the run to report.html"),
     ];
     let options = Options::with_flags(about, &flags)?;
     let device = Device::open(options.device.as_deref().unwrap_or("best"))?;
@@ -100,10 +87,13 @@ fn main() -> Exit {
         .batch(BATCH)
         .seed(options.seed);
     if options.has("--augment") {
-        trainer = trainer.augment(|x, y| (shifted(&x), y));
+        trainer = trainer.augment(|x, y| (augment::random_crop(&x, [x.size(-2), x.size(-1)], 1), y));
     }
     if options.has("--mixed") {
         trainer = trainer.precision(Precision::Mixed(LossScale::default()));
+    }
+    if options.has("--report") {
+        trainer = trainer.listen(report::Html::new("report.html"));
     }
     if let Some(directory) = &options.checkpoints {
         trainer = trainer.checkpoints(Checkpoints::new(directory));
