@@ -2,12 +2,15 @@
 //! place and calls the fused body on every range of points as soon as it is complete.
 
 mod conv;
+mod direct;
 mod geometry;
 mod matmul;
+mod micro;
 mod real;
 mod scan;
 mod scatter;
 mod sort;
+mod weights;
 
 use anygrad_core::DType;
 use anygrad_core::kernel::{Core, Kernel};
