@@ -116,6 +116,11 @@ fn convolutions_and_their_gradients() {
         (2, 3, 2, 1, vec![4, 4], vec![3, 3], 1, 4, 4, 1),
         (0, 3, 2, 1, vec![4, 4], vec![3, 3], 1, 1, 1, 1),
         (2, 4, 4, 1, vec![8, 8], vec![1, 1], 2, 0, 0, 1),
+        (17, 5, 13, 1, vec![4, 4], vec![3, 3], 1, 1, 1, 1),
+        (3, 8, 16, 2, vec![9, 16], vec![3, 3], 1, 1, 1, 1),
+        (2, 7, 9, 1, vec![11, 13], vec![3, 3], 2, 1, 1, 1),
+        (1, 64, 9, 1, vec![44, 48], vec![3, 3], 1, 1, 1, 1),
+        (1, 3, 8, 1, vec![70, 30], vec![5, 1], 1, 0, 0, 1),
     ];
     for (batch, c_in, c_out, groups, input, taps, stride, before, after, dilation) in cases {
         let rank = input.len();

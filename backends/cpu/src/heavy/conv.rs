@@ -9,8 +9,10 @@
 use anygrad_core::DType;
 use anygrad_core::kernel::{Conv, ConvKind, Kernel};
 
+use super::direct::Direct;
 use super::geometry::Geometry;
 use super::real::{Matrix, Real, clear, join, widen};
+use super::weights::WeightGradient;
 use super::{Job, is_half};
 use crate::crew::{Crew, Shared};
 
@@ -33,6 +35,15 @@ pub(crate) struct Convolution {
     /// Partial sums of the weight gradient.
     parts: usize,
     nanoseconds: usize,
+    loops: Loops,
+}
+
+/// Who computes.
+#[derive(Debug)]
+enum Loops {
+    Columns,
+    Direct(Direct),
+    Weights(WeightGradient),
 }
 
 impl Convolution {
@@ -51,16 +62,28 @@ impl Convolution {
         let blocks = g.lines().div_ceil(lines);
         let widened = [half(p.a), half(p.b)];
         let nanoseconds = flops / 100 + g.batch * g.depth() * g.y_size() / 8;
-        Convolution { kind: p.kind, inputs: [p.a, p.b], dtype, widened, lines, blocks, by_image, parts, nanoseconds, g }
+        let loops = match p.kind {
+            _ if dtype == DType::F64 => None,
+            ConvKind::WeightGradient => WeightGradient::new(&g, parts).map(Loops::Weights),
+            kind => Direct::new(&g, kind == ConvKind::InputGradient, threads).map(Loops::Direct),
+        };
+        let loops = loops.unwrap_or(Loops::Columns);
+        let inputs = [p.a, p.b];
+        Convolution { kind: p.kind, inputs, dtype, widened, lines, blocks, by_image, parts, nanoseconds, loops, g }
     }
 
     fn size(&self) -> usize {
         if self.dtype == DType::F64 { 8 } else { 4 }
     }
 
-    /// One panel per thread.
+    /// Bytes per thread: a panel of columns, or copies.
     pub(super) fn scratch(&self) -> usize {
-        if self.g.is_pointwise() { 0 } else { self.g.depth() * self.lines * self.g.output[2] * self.size() }
+        match &self.loops {
+            Loops::Direct(direct) => direct.scratch(),
+            Loops::Weights(weights) => weights.scratch(),
+            Loops::Columns if self.g.is_pointwise() => 0,
+            Loops::Columns => self.g.depth() * self.lines * self.g.output[2] * self.size(),
+        }
     }
 
     fn widened_bytes(&self) -> usize {
@@ -72,12 +95,22 @@ impl Convolution {
     }
 
     pub(super) fn shared(&self) -> usize {
-        let parts = if self.kind == ConvKind::WeightGradient { self.parts * self.weights() * self.size() } else { 0 };
-        self.widened_bytes() + parts
+        let own = match &self.loops {
+            Loops::Direct(direct) => direct.shared(),
+            Loops::Weights(weights) => weights.shared(),
+            Loops::Columns if self.kind == ConvKind::WeightGradient => self.parts * self.weights() * self.size(),
+            Loops::Columns => 0,
+        };
+        self.widened_bytes() + own
     }
 
     pub(super) fn explain(&self) -> String {
-        format!("conv {:?}, {} panels of {} lines per image", self.kind, self.blocks, self.lines)
+        let how = match &self.loops {
+            Loops::Direct(direct) => direct.explain(),
+            Loops::Weights(weights) => weights.explain(),
+            Loops::Columns => format!("{} panels of {} lines per image", self.blocks, self.lines),
+        };
+        format!("conv {:?}, {how}", self.kind)
     }
 
     pub(super) fn run(&self, crew: &mut Crew, job: &Job<'_>) -> bool {
@@ -90,9 +123,20 @@ impl Convolution {
                 let wide_b = Shared(job.extra.get().wrapping_add(after).cast::<f32>());
                 widen(crew, a, wide_a, self.widened[0])
                     && widen(crew, b, wide_b, self.widened[1])
-                    && self.multiply(crew, job, wide_a, wide_b)
+                    && self.single(crew, job, wide_a, wide_b)
             }
-            _ => self.multiply(crew, job, Shared(a.get().cast::<f32>()), Shared(b.get().cast::<f32>())),
+            _ => self.single(crew, job, Shared(a.get().cast::<f32>()), Shared(b.get().cast::<f32>())),
+        }
+    }
+
+    /// In f32, directly where possible.
+    fn single(&self, crew: &mut Crew, job: &Job<'_>, a: Shared<f32>, b: Shared<f32>) -> bool {
+        let core = Shared(job.io.core.get().cast::<f32>());
+        let extra = Shared(job.extra.get().wrapping_add(self.widened_bytes()).cast::<f32>());
+        match &self.loops {
+            Loops::Direct(direct) => direct.run(crew, job, self.total(job), [a, b, core], extra),
+            Loops::Weights(weights) => weights.run(crew, job, self.total(job), [a, b, core], extra),
+            Loops::Columns => self.multiply(crew, job, a, b),
         }
     }
 

@@ -17,9 +17,9 @@ pub(super) struct Geometry {
     pub(super) input: [usize; 3],
     pub(super) taps: [usize; 3],
     pub(super) output: [usize; 3],
-    stride: [usize; 3],
-    padding: [usize; 3],
-    dilation: [usize; 3],
+    pub(super) stride: [usize; 3],
+    pub(super) padding: [usize; 3],
+    pub(super) dilation: [usize; 3],
 }
 
 impl Geometry {
@@ -41,6 +41,16 @@ impl Geometry {
             padding: pad(&g.padding, 0),
             dilation: pad(&g.dilation, 1),
         }
+    }
+
+    /// The convolution of `dy` with turned weights that gives the input gradient, where steps are 1.
+    pub(super) fn turned(&self) -> Option<Geometry> {
+        let mut padding = [0; 3];
+        for (axis, padding) in padding.iter_mut().enumerate() {
+            *padding = (self.dilation[axis] * (self.taps[axis] - 1)).checked_sub(self.padding[axis])?;
+        }
+        let (c_in, c_out, input, output) = (self.c_out, self.c_in, self.output, self.input);
+        (self.stride == [1; 3]).then(|| Geometry { c_in, c_out, input, output, padding, ..self.clone() })
     }
 
     /// Elements of one channel of x, and of y.

@@ -3,13 +3,16 @@
 
 mod attention;
 mod conv;
+mod direct;
 mod geometry;
 mod matmul;
+mod micro;
 mod panel;
 mod real;
 mod scan;
 mod scatter;
 mod sort;
+mod weights;
 
 use anygrad_core::DType;
 use anygrad_core::kernel::{Core, Kernel};

@@ -103,12 +103,12 @@ impl Walk {
             each(Run { lane: 0, lanes: n, first: Some(base), stride: 0 });
             return;
         };
-        let (mut row, mut column) = if rest.is_empty() { (0, start) } else { (start / last.size, start % last.size) };
+        let (row, mut column) = if rest.is_empty() { (0, start) } else { (start / last.size, start % last.size) };
         let mut lane = 0;
+        let mut rows = Rows::new(rest, row);
         while lane < n {
             let count = (n - lane).min(last.size - column);
-            let outer = place(rest, row);
-            match outer {
+            match rows.next() {
                 None => each(Run { lane, lanes: count, first: None, stride: 0 }),
                 Some(outer) => {
                     let (low, high) = (last.low.clamp(column, column + count), last.high.clamp(column, column + count));
@@ -127,7 +127,6 @@ impl Walk {
                 }
             }
             lane += count;
-            row += 1;
             column = 0;
         }
     }
@@ -148,6 +147,42 @@ pub(crate) fn place(axes: &[Axis], mut at: usize) -> Option<isize> {
         sum += coordinate as isize * axis.stride;
     }
     Some(sum)
+}
+
+/// Where row-major numbers that follow each other lie: steps along the last axis, divisions only at its end.
+pub(crate) struct Rows<'a> {
+    axes: &'a [Axis],
+    /// Of the last axis: the next coordinate.
+    at: usize,
+    /// Of all other axes.
+    rest: usize,
+    base: Option<isize>,
+}
+
+impl<'a> Rows<'a> {
+    #[inline(always)]
+    pub(crate) fn new(axes: &'a [Axis], number: usize) -> Rows<'a> {
+        let Some((last, before)) = axes.split_last() else {
+            return Rows { axes, at: 0, rest: 0, base: Some(0) };
+        };
+        let (rest, at) = if before.is_empty() { (0, number) } else { (number / last.size, number % last.size) };
+        Rows { axes, at, rest, base: place(before, rest) }
+    }
+
+    /// The place of the next number; `None` if hidden.
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> Option<isize> {
+        let Some((last, before)) = self.axes.split_last() else { return self.base };
+        if self.at >= last.size && !before.is_empty() {
+            self.at = 0;
+            self.rest += 1;
+            self.base = place(before, self.rest);
+        }
+        let at = self.at;
+        self.at += 1;
+        let inside = at >= last.low && at < last.high;
+        self.base.filter(|_| inside).map(|base| base + at as isize * last.stride)
+    }
 }
 
 /// How a kernel's lanes find elements.

@@ -7,7 +7,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::execute::Tile;
-use super::load::{Access, Axis, HIDDEN, place};
+use super::load::{Access, Axis, HIDDEN, Rows};
 use super::{Op, Source, What};
 
 impl<'a> Tile<'a> {
@@ -136,13 +136,15 @@ fn blocks<T: Copy + Default, const N: usize>(
     read: impl Fn(isize) -> T,
 ) {
     let mut lane = 0;
+    let (plane, mut within) = (start / (rows.size * N), start % (rows.size * N));
+    let mut planes = Rows::new(rest, plane);
     while lane < out.len() {
-        let (plane, within) = ((start + lane) / (rows.size * N), (start + lane) % (rows.size * N));
         let (row, column) = (within / N, within % N);
         let left = out.len() - lane;
         let lanes = &mut out[lane..lane + left.min(rows.size * N - within)];
         lane += lanes.len();
-        let Some(first) = place(rest, plane) else {
+        within = 0;
+        let Some(first) = planes.next() else {
             lanes.fill(T::default());
             continue;
         };
@@ -153,6 +155,14 @@ fn blocks<T: Copy + Default, const N: usize>(
         let row = row + usize::from(column != 0);
         let mut whole = body.chunks_exact_mut(N);
         let mut next = row;
+        if rows.stride == 1 && last.stride == 0 {
+            // Each element N times: gradients of pooling.
+            let from = at(row, 0);
+            for (i, lanes) in (&mut whole).enumerate() {
+                lanes.fill(read(from + i as isize));
+                next += 1;
+            }
+        }
         for lanes in &mut whole {
             for (i, out) in lanes.iter_mut().enumerate() {
                 *out = read(at(next, i));
