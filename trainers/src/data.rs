@@ -34,7 +34,7 @@ pub use resident::Resident;
 pub use sequence::Windows;
 pub use table::{Table, TableOptions};
 pub use text::{Characters, random_blocks};
-pub use views::{Concat, Mapped, Subset};
+pub use views::{Concat, Mapped, Subset, Unlabelled};
 pub use words::{HashedNgrams, Vocabulary};
 
 use anygrad_core::{Device, Error, Result, Tensor};

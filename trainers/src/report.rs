@@ -5,16 +5,20 @@
 //! - [`TensorBoard`]: event files with scalars, histograms, images and text;
 //! - [`Html`]: one file with curves and a confusion matrix, to send to somebody.
 //!
+//! [`png`] makes a file of an image.
+//!
 //! Those that take more than events (images, a confusion matrix) are handles: a clone writes to the same place, so one is given to
 //! the trainer and one is kept.
 
 mod bar;
 mod html;
+mod png;
 mod tables;
 mod tensorboard;
 
 pub use bar::Bar;
 pub use html::Html;
+pub use png::png;
 pub use tables::{Csv, JsonLines};
 pub use tensorboard::TensorBoard;
 

@@ -1,4 +1,4 @@
-//! Learning without labels: clustering, decomposition, embedding, mixtures, anomaly detection.
+//! Learning without labels: clustering, decomposition, embedding, mixtures, representations, anomaly detection.
 //!
 //! One shape for all: a configuration with public fields and `Default`; `fit(&device, &data)` gives a model that
 //! predicts or transforms, is saved and loaded (one safetensors file with JSON in its header), and prints a summary. Data is
@@ -10,22 +10,27 @@
 
 pub mod anomaly;
 pub mod dbscan;
+pub mod ica;
 pub mod kmeans;
 pub mod linear;
 pub mod mixture;
 mod neighbors;
+pub mod nmf;
 pub mod pca;
+pub mod representation;
 pub mod scores;
 pub mod store;
 pub mod table;
 pub mod tsne;
 
-pub use anomaly::{EllipticEnvelope, IsolationForest, NearestNeighbors, PeaksOverThreshold, quantile};
+pub use anomaly::{EllipticEnvelope, IsolationForest, NearestNeighbors, PeaksOverThreshold, StreamingScore, quantile};
 pub use dbscan::{Dbscan, DbscanResult};
+pub use ica::{FastIca, FastIcaModel};
 pub use kmeans::{Distance, KMeans, KMeansModel, MiniBatchKMeans, Seeding};
-
 pub use mixture::{Covariance, GaussianMixture, GaussianMixtureModel};
+pub use nmf::{Nmf, NmfModel};
 pub use pca::{Components, IncrementalPca, Pca, PcaModel, Solver};
+pub use representation::{Autoencoder, Contrastive, Likelihood, Masked, Noise, Vae, VaeConfig};
 pub use store::Model;
 pub use table::Table;
 pub use tsne::{Embedding, Tsne};

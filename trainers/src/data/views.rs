@@ -1,4 +1,5 @@
-//! Data sets made of others: some rows of one, several one after the other, one with its samples changed.
+//! Data sets made of others: some rows of one, several one after the other, one with its samples changed, one
+//! without its targets.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -127,6 +128,26 @@ impl<D: Dataset, F: Fn(Sample, &mut Draws) -> Result<Sample>> Dataset for Mapped
 
     fn read(&self, rows: &[u32], pass: Pass, device: &Device) -> Result<(Tensor, Tensor)> {
         collate(self, rows, pass, device)
+    }
+}
+
+/// A data set whose inputs are their own targets, for models that give their input back; its targets are not looked at.
+#[derive(Clone, Debug)]
+pub struct Unlabelled<D>(pub D);
+
+impl<D: Dataset> Dataset for Unlabelled<D> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn sample(&self, row: u32, pass: Pass) -> Result<Sample> {
+        let input = self.0.sample(row, pass)?.input;
+        Ok(Sample { target: input.clone(), input })
+    }
+
+    fn read(&self, rows: &[u32], pass: Pass, device: &Device) -> Result<(Tensor, Tensor)> {
+        let (inputs, _) = self.0.read(rows, pass, device)?;
+        Ok((inputs.clone(), inputs))
     }
 }
 

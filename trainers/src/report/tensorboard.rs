@@ -1,7 +1,6 @@
 //! TensorBoard event files: what `tensorboard --logdir` shows, live or later.
 
 mod encode;
-mod png;
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -9,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anygrad_core::{DType, Error, Result, Tensor, Var};
+use anygrad_core::{Error, Result, Tensor, Var};
 
 use crate::events::{Event, Flow, Listener, Record};
+use crate::report::png::{dimensions, png};
 use encode::{Message, record};
 
 /// Writes an event file: scalars of all steps (`step/loss`) and epochs (`epoch/loss`) that it hears of, and what it is told. Clones
@@ -117,22 +117,8 @@ impl TensorBoard {
     /// # Errors
     /// If the shape is another one, the device fails, or the file cannot be written.
     pub fn image(&self, tag: &str, step: u64, image: &Tensor) -> Result<()> {
-        let (channels, height, width) = match *image.shape() {
-            [height, width] => (1, height, width),
-            [channels @ (1 | 3), height, width] => (channels, height, width),
-            _ => {
-                let message =
-                    format!("{:?} is no image; give [height, width] or [1 or 3, height, width]", image.shape());
-                return Err(Error::data(format!("image '{tag}'"), message));
-            }
-        };
-        let factor = if image.dtype().is_float() || image.dtype() == DType::Bool { 255.0 } else { 1.0 };
-        let values = image.to_f64()?;
-        // Rounded to the nearest; NaN becomes 0.
-        let byte = |i: usize| (values[i] * factor).round().clamp(0.0, 255.0) as u8;
-        let pixels = (0..height * width).flat_map(|at| (0..channels).map(move |c| c * height * width + at));
-        let file = png::encode(&pixels.map(byte).collect::<Vec<u8>>(), width, height, channels);
-        let file = file.map_err(|error| Error::io(&self.path, &error))?;
+        let [channels, height, width] = dimensions(image)?;
+        let file = png(image)?;
         self.value(tag, step, &|message| {
             message.inside(4, &|inside| {
                 for (number, size) in (1..).zip([height, width, channels]) {

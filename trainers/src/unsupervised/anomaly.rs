@@ -2,10 +2,12 @@
 
 mod forest;
 mod robust;
+mod streaming;
 mod threshold;
 
 pub use forest::{IsolationForest, IsolationForestModel};
 pub use robust::{EllipticEnvelope, EllipticEnvelopeModel};
+pub use streaming::StreamingScore;
 pub use threshold::{PeaksOverThreshold, quantile};
 
 use anygrad_core::{Device, Result, Tensor};
