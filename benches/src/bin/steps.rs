@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use anygrad::prelude::*;
-use anygrad_benches::measure::{Running, Spread};
+use anygrad_benches::measure::{Running, Spread, read};
 use anygrad_benches::workloads::WORKLOADS;
 
 /// Seconds of a block.
@@ -35,7 +35,7 @@ fn main() -> Result<()> {
         if let Some(share) = share {
             built.memory = (built.restrict)((built.memory.peak() as f64 * share) as u64)?;
         }
-        (built.step)()?.item()?;
+        read(&(built.step)()?)?;
         let first = begin.elapsed();
         if explain {
             println!("{}", (built.explain)()?);

@@ -190,9 +190,28 @@ integer_binary!(binary_u32, u32);
 
 /// `condition ? yes : no`, on lanes of either width.
 #[inline(always)]
-pub(super) fn select<T: Copy>(condition: &[u32], yes: &[T], no: &[T], out: &mut [T]) {
+pub(super) fn select<T: Bits>(condition: &[u32], yes: &[T], no: &[T], out: &mut [T]) {
     for (((out, &c), &a), &b) in out.iter_mut().zip(condition).zip(yes).zip(no) {
-        *out = if c != 0 { a } else { b };
+        *out = T::choose(c != 0, a, b);
+    }
+}
+
+/// Lanes as bits. A plain `if` becomes a branch and a load per lane on AVX2, a mask stays vector code.
+pub(super) trait Bits: Copy {
+    fn choose(first: bool, a: Self, b: Self) -> Self;
+}
+
+impl Bits for u32 {
+    #[inline(always)]
+    fn choose(first: bool, a: u32, b: u32) -> u32 {
+        b ^ ((a ^ b) & u32::from(first).wrapping_neg())
+    }
+}
+
+impl Bits for u64 {
+    #[inline(always)]
+    fn choose(first: bool, a: u64, b: u64) -> u64 {
+        b ^ ((a ^ b) & u64::from(first).wrapping_neg())
     }
 }
 
