@@ -4,6 +4,7 @@ use anygrad::data::Draws;
 use anygrad::prelude::*;
 use anygrad::unsupervised::*;
 
+use crate::scores::golden;
 use crate::{devices, digits};
 
 /// Two noisy half circles of 300 rows each, and 20 rows far away.
@@ -72,14 +73,14 @@ fn mini_batches_come_near_the_optimum() {
 }
 
 #[test]
-fn t_sne_of_the_digits_keeps_neighbours() {
+fn t_sne_of_digits_keeps_neighbours() {
     let device = Device::cpu();
-    let (x, _) = digits(&device);
+    let x = digits(&device).0.narrow(0, 0, 500).realize().expect("numbers").clone();
     let embedding = Tsne::default().fit(&device, &x).expect("fits");
     let trust = scores::trustworthiness(&x, &embedding.points, 5).expect("scores");
-    println!("{embedding}, trustworthiness {trust:.4}");
-    // scikit-learn: divergence .753, trustworthiness .995.
-    assert!(embedding.divergence <= 0.80 && trust >= 0.99, "{embedding} {trust}");
+    // Other local optima of the same objective are a few hundredths apart.
+    let (divergence, expected) = (golden("tsne_500"), golden("tsne_500_trustworthiness"));
+    assert!(embedding.divergence < divergence + 0.03 && trust > expected - 0.003, "{embedding} {trust}");
 }
 
 #[test]

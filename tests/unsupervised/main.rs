@@ -5,7 +5,9 @@ mod bad_input;
 mod cluster;
 mod decompose;
 mod density;
+mod factors;
 mod mixture;
+mod representation;
 mod scores;
 
 use anygrad::data::LabelledImages;

@@ -4,10 +4,19 @@ use anygrad::unsupervised::scores::*;
 
 use crate::{devices, digits};
 
-fn golden(name: &str) -> f64 {
+fn goldens() -> serde_json::Value {
     let text = include_str!("../../trainers/tests/goldens/unsupervised.json");
-    let all: serde_json::Value = serde_json::from_str(text).expect("json");
-    all[name].as_f64().expect("in the file")
+    serde_json::from_str(text).expect("json")
+}
+
+/// A figure of the file.
+pub(crate) fn golden(name: &str) -> f64 {
+    goldens()[name].as_f64().expect("in the file")
+}
+
+/// Figures of the file.
+pub(crate) fn golden_list(name: &str) -> Vec<f64> {
+    goldens()[name].as_array().expect("in the file").iter().map(|v| v.as_f64().expect("a number")).collect()
 }
 
 #[test]
