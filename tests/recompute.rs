@@ -11,6 +11,12 @@ struct Block {
     dropout: Dropout,
 }
 
+/// A device of its own: the shared one is seeded by other tests, too.
+#[cfg(feature = "cpu")]
+fn cpu() -> Device {
+    Device::new(std::sync::Arc::new(anygrad::cpu::Cpu::new().expect("cpu")))
+}
+
 /// Losses of a few steps of a deep residual network with dropout, and the plan's memory.
 fn train(device: &Device, budget: Option<f64>) -> Result<(Vec<f64>, Memory)> {
     device.seed(7)?;
@@ -50,7 +56,7 @@ fn train(device: &Device, budget: Option<f64>) -> Result<(Vec<f64>, Memory)> {
 #[cfg(feature = "cpu")]
 #[test]
 fn half_the_memory_gives_the_same_losses() {
-    let device = Device::cpu();
+    let device = cpu();
     let (plain, all) = train(&device, None).expect("it trains");
     let (again, part) = train(&device, Some(0.5)).expect("it fits");
     assert!(part.peak() * 2 <= all.peak(), "{part} instead of {all}");
@@ -64,7 +70,7 @@ fn half_the_memory_gives_the_same_losses() {
 #[cfg(feature = "cpu")]
 #[test]
 fn what_cannot_fit_says_what_it_needs() {
-    let error = train(&Device::cpu(), Some(0.05)).expect_err("nothing fits in that").to_string();
+    let error = train(&cpu(), Some(0.05)).expect_err("nothing fits in that").to_string();
     assert!(error.contains("bytes are available") || error.contains("are available"), "{error}");
     assert!(error.contains("memory budget") && error.contains("smaller batch"), "{error}");
 }
@@ -72,7 +78,7 @@ fn what_cannot_fit_says_what_it_needs() {
 #[cfg(feature = "cpu")]
 #[test]
 fn the_trainer_keeps_to_a_budget() {
-    let device = Device::cpu();
+    let device = cpu();
     let layers = || (0..8).map(|_| Linear::new(64, 64, &device)).collect::<Vec<_>>();
     let forward = |net: &Vec<Linear>, x: &Tensor| net.iter().fold(x.clone(), |x, layer| layer.forward(&x).tanh());
     let x = Tensor::randn(&[512, 64], &device).realize().expect("numbers").clone();

@@ -49,7 +49,7 @@ impl Job<'_> {
 #[derive(Debug)]
 pub(crate) enum Heavy {
     Matmul(matmul::Product),
-    Conv(conv::Convolution),
+    Conv(Box<conv::Convolution>),
     Attention(attention::Flash),
     Scatter(scatter::Sums),
     Sort(sort::Sort),
@@ -61,7 +61,7 @@ impl Heavy {
     pub(crate) fn new(kernel: &Kernel, threads: usize) -> Heavy {
         match &kernel.core {
             Core::Matmul(p) => Heavy::Matmul(matmul::Product::new(kernel, p, threads)),
-            Core::Conv(p) => Heavy::Conv(conv::Convolution::new(kernel, p, threads)),
+            Core::Conv(p) => Heavy::Conv(Box::new(conv::Convolution::new(kernel, p, threads))),
             Core::Attention(p) => Heavy::Attention(attention::Flash::new(kernel, p, threads)),
             Core::Scatter(p) => Heavy::Scatter(scatter::Sums::new(kernel, p)),
             Core::Argsort { input, descending } => Heavy::Sort(sort::Sort::new(kernel, *input, *descending)),

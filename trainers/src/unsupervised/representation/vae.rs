@@ -88,7 +88,7 @@ impl<E: Layer, D: Layer> Vae<E, D> {
         let both = self.encoder.forward(x);
         let columns = both.size(1);
         assert!(
-            both.rank() == 2 && columns % 2 == 0,
+            both.rank() == 2 && columns.is_multiple_of(2),
             "vae: the encoder gives {:?}, not [rows, 2 latent]",
             both.shape()
         );
