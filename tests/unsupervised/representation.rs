@@ -20,7 +20,7 @@ fn contrastive_loss_and_gradient_are_those_of_pytorch() {
         let (first, second) = (view("first", 0.0), view("second", 0.4));
         let mut program = Program::training(&device, |()| {
             let loss = nt_xent(&first.get(), &second.get(), 0.5);
-            let gradient = loss.gradients(&[first.clone()]).remove(0);
+            let gradient = loss.gradients(std::slice::from_ref(&first)).remove(0);
             (loss, gradient)
         });
         let (loss, gradient) = program.run(()).expect("runs");
