@@ -1,8 +1,10 @@
-"""scikit-learn on the data of `unsupervised.rs` (same distribution): one line per task, as the program prints.
+"""scikit-learn on the very data of `unsupervised.rs`: one line per task, as the program prints.
 
-    python benches/unsupervised.py kmeans pca gmm_diagonal gmm_full dbscan tsne
+    cargo run --release -p anygrad-benches --bin unsupervised -- --write DIR
+    python benches/unsupervised.py DIR kmeans pca gmm_diagonal gmm_full dbscan tsne
 """
 import os
+import pathlib
 import sys
 import time
 
@@ -16,13 +18,12 @@ from sklearn.mixture import GaussianMixture
 
 
 def blobs(rows, features, centers):
-    draw = np.random.default_rng(1)
-    places = draw.uniform(-10, 10, (centers, features))
-    return (places[draw.integers(centers, size=rows)] + draw.uniform(-2, 2, (rows, features))).astype(np.float32)
+    """The table that `cargo run --release -p anygrad-benches --bin unsupervised -- --write DIR` made."""
+    return np.load(pathlib.Path(sys.argv[1]) / f"blobs_{rows}_{features}_{centers}.npy")
 
 
 def timed(name, make, fit, say):
-    if len(sys.argv) > 1 and name not in sys.argv[1:]:
+    if len(sys.argv) > 2 and name not in sys.argv[2:]:
         return
     data = make()
     begin = time.perf_counter()
