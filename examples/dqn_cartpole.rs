@@ -1,12 +1,14 @@
 //! Agents learn to balance a pole with deep Q-learning: replay, target network and exploration stay on the device.
 //!
+//! Deep Q-learning drifts: every 25,000 steps ten greedy episodes are played, and the best policy is kept for the end.
+//!
 //!     cargo run --release --example dqn_cartpole -- --device cpu --seeds 5
 
 use std::time::Instant;
 
 use anygrad::prelude::*;
 use anygrad::reinforcement::environments::CartPole;
-use anygrad::reinforcement::{Dqn, DqnConfig, evaluate};
+use anygrad::reinforcement::{Best, Dqn, DqnConfig, evaluate};
 
 fn main() -> Exit {
     let options = Options::from_args("dqn_cartpole: learn to balance a pole by values")?;
@@ -19,20 +21,30 @@ fn main() -> Exit {
 
     let (seeds, start) = (config.common.seeds, Instant::now());
     let mut dqn = Dqn::new(CartPole, config, &device)?;
-    dqn.train(20_000, &mut |event: &Event<'_>| {
-        if let Event::Epoch(record) = event {
+    let mut best = Best::new(dqn.learner().parameters());
+    let mean = |returns: &[Vec<f64>]| -> Vec<f64> {
+        returns.iter().map(|list| list.iter().sum::<f64>() / list.len() as f64).collect()
+    };
+    let mut before = u64::MAX;
+    while dqn.steps_done() != before {
+        before = dqn.steps_done();
+        dqn.train(25_000, &mut |event: &Event<'_>| {
+            let Event::Epoch(record) = event else { return Ok(Flow::Continue) };
             let value = |name| record.get(name).unwrap_or(f64::NAN);
             println!("step {}: return {:.1}, value {:.1}", record.step, value("return"), value("value"));
-        }
-        Ok(Flow::Continue)
-    })?;
+            Ok(Flow::Stop)
+        })?;
+        best.offer(&mean(&evaluate(dqn.learner(), CartPole, 10, 500, &device)?))?;
+    }
     let time = start.elapsed().as_secs_f64();
     if let Some(path) = &options.out {
         dqn.save(path)?;
     }
-    let returns = evaluate(dqn.learner(), CartPole, 100, 500, &device)?;
-    for (seed, returns) in returns.iter().enumerate() {
-        println!("seed {seed} return {:.1}", returns.iter().sum::<f64>() / returns.len() as f64);
+    let last = mean(&evaluate(dqn.learner(), CartPole, 100, 500, &device)?);
+    best.restore();
+    let kept = mean(&evaluate(dqn.learner(), CartPole, 100, 500, &device)?);
+    for (seed, (kept, last)) in kept.iter().zip(last).enumerate() {
+        println!("seed {seed} return {kept:.1} (best policy kept; the last one {last:.1})");
     }
     let steps = dqn.steps_done() * seeds as u64;
     println!("{steps} steps of {seeds} seeds in {time:.1} s: {:.0} steps/s", steps as f64 / time);

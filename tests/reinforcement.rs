@@ -64,6 +64,59 @@ fn on_policy_algorithms_solve_the_identity_also_delayed() {
 }
 
 #[test]
+fn passes_end_where_the_policy_moved_too_far() {
+    let _turn = alone();
+    let after = |epochs: usize, max_divergence: Option<f64>| {
+        let config = PpoConfig {
+            seeds: 2,
+            environments: 8,
+            rollout: 16,
+            hidden: vec![16],
+            learning_rate: 3e-3,
+            epochs,
+            max_divergence,
+            ..PpoConfig::default()
+        };
+        let device = device(3);
+        let mut ppo = Ppo::new(Identity::default(), config, &device).expect("agents");
+        let divergence = ppo.iterate().expect("an iteration").divergence;
+        let values = ppo.agent().parameters().iter().flat_map(|var| var.get().to_f64().expect("numbers"));
+        (bits(&values.collect::<Vec<_>>()), bits(&divergence))
+    };
+    // Any movement is too far: one pass counts, with its numbers. None is: as without a limit.
+    assert_eq!(after(4, Some(1e-30)), after(1, None));
+    assert_eq!(after(4, Some(1e30)), after(4, None));
+    assert_ne!(after(4, None).0, after(1, None).0);
+}
+
+#[test]
+fn normalised_ppo_goes_on_bit_for_bit() {
+    let _turn = alone();
+    let device = device(4);
+    let make = || {
+        let config = PpoConfig {
+            environments: 8,
+            rollout: 16,
+            hidden: vec![16],
+            normalize_observations: true,
+            normalize_rewards: true,
+            ..PpoConfig::default()
+        };
+        Ppo::new(CartPole, config, &device).expect("agents")
+    };
+    let path = std::env::temp_dir().join(format!("anygrad-normalised-{}", std::process::id()));
+    let mut ppo = make();
+    (0..2).for_each(|_| drop(ppo.iterate().expect("an iteration")));
+    ppo.save(&path).expect("saved");
+    let went_on = ppo.iterate().expect("an iteration");
+    let mut again = make();
+    again.load(&path).expect("loaded");
+    let resumed = again.iterate().expect("an iteration");
+    assert_eq!(bits(&went_on.value_loss), bits(&resumed.value_loss));
+    std::fs::remove_file(&path).expect("removed");
+}
+
+#[test]
 fn ppo_solves_the_identity_of_real_numbers() {
     let _turn = alone();
     let device = device(2);

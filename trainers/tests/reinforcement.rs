@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anygrad_core::{DType, Device, Program, Tensor};
+use anygrad_core::{DType, Device, Program, Tensor, Var};
 use anygrad_trainers::reinforcement::environments::{
     Acrobot, CartPole, GridWorld, MountainCar, MountainCarContinuous, Pendulum,
 };
@@ -11,8 +11,9 @@ use anygrad_trainers::reinforcement::replay::Replay;
 use anygrad_trainers::reinforcement::returns::{Experience, discounted_sum, running_sum};
 use anygrad_trainers::reinforcement::rollout::Rollout;
 use anygrad_trainers::reinforcement::{
-    Categorical, DiagonalGaussian, Dqn, DqnConfig, Environment, HostConfig, HostEnvironment, HostEnvironments,
-    HostStep, Ppo, PpoConfig, Sac, SacConfig, Space, SquashedGaussian, Step, VectorEnvironment,
+    Best, Categorical, DiagonalGaussian, Dqn, DqnConfig, Environment, HostConfig, HostEnvironment, HostEnvironments,
+    HostStep, Normalizer, Ppo, PpoConfig, RewardScale, Sac, SacConfig, Space, SquashedGaussian, Step,
+    VectorEnvironment,
 };
 
 fn device() -> Device {
@@ -256,7 +257,9 @@ fn a_replay_is_a_ring_and_sums_stop_at_ends() {
             (action.clone(), action)
         });
         replay.write(&steps);
+        replay.settle();
     });
+    assert_eq!(replay.settle_every(), 1);
     (0..3).for_each(|_| write.run(()).expect("a block"));
     let mut draw = Program::inference(&device, |()| {
         let s = replay.sample(64, 2, 0.5);
@@ -279,6 +282,97 @@ fn a_replay_is_a_ring_and_sums_stop_at_ends() {
     }
     // Steps 4..12 are there, the sum of the last one would reach over the end: observations 4 0 1 2 3 4 0.
     assert_eq!(met.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_normalizer_has_the_moments_of_all_it_saw() {
+    let device = device();
+    let normalizer = Normalizer::new("n", 2, 1, &device).expect("memory");
+    let mut update = Program::inference(&device, |x: Tensor| normalizer.update(&x));
+    let x = |values: &[f32]| Tensor::from_vec(values.to_vec(), &[2, values.len() / 2, 1], &device);
+    assert_eq!(
+        floats(&normalizer.apply(&x(&[3.0, -20.0])).flatten(0)),
+        [3.0 / (1.0f64 + 1e-8).sqrt(), -10.0].map(|y| y as f32 as f64)
+    );
+    update.run(x(&[1.0, 2.0, 10.0, 30.0])).expect("runs");
+    update.run(x(&[3.0, 4.0, 5.0, 20.0, 40.0, 50.0])).expect("runs");
+    // Seed 0 saw 1..5: mean 3, variance 2; seed 1 ten times as much.
+    near(&floats(&normalizer.deviation().flatten(0)), &[2f64.sqrt(), 200f64.sqrt()], 1e-5);
+    near(&floats(&normalizer.apply(&x(&[4.0, 40.0])).flatten(0)), &[0.5f64.sqrt(), 0.5f64.sqrt()], 1e-5);
+}
+
+#[test]
+fn rewards_are_scaled_by_the_deviation_of_discounted_sums() {
+    let device = device();
+    let scale = RewardScale::new(1, 1, 0.5, &device).expect("memory");
+    let flags = |list: &[bool]| Tensor::from_vec(list.to_vec(), &[3, 1], &device);
+    let mut apply = Program::inference(&device, |(reward, ended): (Tensor, Tensor)| {
+        let (no, zero) = (ended.logical_and(&ended.logical_not()), reward.clone());
+        let (observation, next, action) = (zero.clone(), zero.clone(), zero);
+        scale.apply(&Rollout { observation, next, action, terminated: ended, truncated: no, reward })
+    });
+    let rewards = |list: &[f32]| Tensor::from_vec(list.to_vec(), &[3, 1], &device);
+    // Sums 1, 2.5 | 3: variance 13/18.
+    let first = apply.run((rewards(&[1.0, 2.0, 3.0]), flags(&[false, true, false]))).expect("runs");
+    let deviation = (13f64 / 18.0).sqrt();
+    near(&floats(&first), &[1.0 / deviation, 2.0 / deviation, 3.0 / deviation], 1e-5);
+    // The second episode's sum goes on: 1.5, 0.75, 1.375.
+    let second = apply.run((rewards(&[0.0, 0.0, 1.0]), flags(&[false, false, false]))).expect("runs");
+    let all = [1.0, 2.5, 3.0, 1.5, 0.75, 1.375f64];
+    let mean = all.iter().sum::<f64>() / 6.0;
+    let deviation = (all.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 6.0).sqrt();
+    near(&floats(&second), &[0.0, 0.0, 1.0 / deviation], 1e-5);
+}
+
+#[test]
+fn the_best_parameters_of_each_agent_come_back() {
+    let device = device();
+    let var = Var::try_new("p", &vector(&[1.0, 2.0], &device)).expect("memory");
+    let mut best = Best::new(vec![var.clone()]);
+    best.offer(&[5.0, 5.0]).expect("two scores");
+    var.write(&[3.0f32, 4.0]).expect("written");
+    best.offer(&[4.0, 6.0]).expect("two scores");
+    var.write(&[7.0f32, 8.0]).expect("written");
+    assert!(best.offer(&[1.0]).is_err());
+    best.restore();
+    assert_eq!((floats(&var.get()), best.scores()), (vec![1.0, 4.0], &[5.0, 6.0][..]));
+}
+
+#[test]
+fn a_replay_of_two_rings_remembers_exactly_the_newest_steps() {
+    let device = device();
+    // Nothing ends: what is seen is the number of the step. 16 blocks of 2, 4 of them in the small ring.
+    let worlds = VectorEnvironment::new(Arc::new(Counter { ends: 1e9, limit: 1_000, poison: -1.0 }), 2, &device);
+    let worlds = worlds.expect("worlds");
+    let replay = Replay::new(&worlds, 1, 32, 2).expect("a replay");
+    assert_eq!(replay.settle_every(), 4);
+    let mut write = Program::inference(&device, |()| {
+        let steps = Rollout::collect(&worlds, 2, |_| {
+            let action = Tensor::full(&[2], 0.0, DType::I32, &device);
+            (action.clone(), action)
+        });
+        replay.write(&steps);
+    });
+    let mut settle = Program::inference(&device, |()| replay.settle());
+    let mut draw = Program::inference(&device, |()| {
+        let s = replay.sample(1024, 1, 0.5);
+        vec![s.observation.flatten(1), s.reward, s.next.flatten(1)]
+    });
+    for blocks in 1..=39i64 {
+        write.run(()).expect("a block");
+        if [1, 4, 5, 16, 18, 20, 23, 39].contains(&blocks) {
+            let drawn = draw.run(()).expect("a sample");
+            let [seen, reward, next] = [0, 1, 2].map(|i| floats(&drawn[i]));
+            let met: std::collections::BTreeSet<i64> = seen.iter().map(|x| *x as i64).collect();
+            // Each of at most 32 steps is missed by 1,024 draws with probability (31/32)^1024 < 1e-14.
+            let expected: Vec<i64> = ((2 * blocks - 32).max(0)..2 * blocks).collect();
+            assert_eq!(met.into_iter().collect::<Vec<_>>(), expected, "after {blocks} blocks");
+            assert!(seen.iter().zip(reward.iter().zip(&next)).all(|(o, (r, n))| *r == o + 1.0 && *n == o + 1.0));
+        }
+        if blocks % 4 == 0 {
+            settle.run(()).expect("moved");
+        }
+    }
 }
 
 #[test]

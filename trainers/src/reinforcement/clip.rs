@@ -28,6 +28,11 @@ impl ClipBySeed {
         Ok(ClipBySeed { norm, seeds, seed_of })
     }
 
+    /// A number per seed, `[seeds]`, for each element of the flat storage.
+    pub(crate) fn by_element(&self, x: &Tensor) -> Tensor {
+        x.index_select(0, &self.seed_of)
+    }
+
     /// The flat gradient, clipped.
     pub(crate) fn apply(&self, adam: &Adam, gradients: &[Tensor]) -> Tensor {
         let flat = adam.flatten(gradients);
@@ -37,7 +42,7 @@ impl ClipBySeed {
         }
         let squares = gradients.iter().map(|g| g.flatten(1).square().sum(-1)).reduce(|sum, square| sum + square);
         match squares {
-            Some(squares) => &flat * scale(squares).index_select(0, &self.seed_of),
+            Some(squares) => &flat * self.by_element(&scale(squares)),
             None => flat,
         }
     }

@@ -96,6 +96,12 @@ impl OffPolicy<QLearner> {
 }
 
 impl QLearner {
+    /// The parameters of the trained network, `[seeds, ..]` each.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<Var> {
+        self.trained.parameters()
+    }
+
     fn new(world: &dyn Environment, config: DqnConfig, device: &Device) -> Result<QLearner> {
         let space = world.action_space();
         let Space::Discrete(actions) = space else {

@@ -18,6 +18,58 @@ pub trait Actor {
     fn seeds(&self) -> usize;
 }
 
+/// The best that each agent has been: off-policy learning drifts, and the last policy is seldom the best one.
+#[derive(Debug)]
+pub struct Best {
+    /// `[seeds, ..]` each, with what they were when they were best.
+    kept: Vec<(Var, Tensor)>,
+    scores: Vec<f64>,
+}
+
+impl Best {
+    /// Of these parameters, `[seeds, ..]` each.
+    #[must_use]
+    pub fn new(parameters: Vec<Var>) -> Best {
+        let seeds = parameters.first().map_or(0, |var| var.shape()[0]);
+        let kept = parameters.into_iter().map(|var| (var.clone(), var.get())).collect();
+        Best { kept, scores: vec![f64::NEG_INFINITY; seeds] }
+    }
+
+    /// The best score of each agent so far; minus infinity before the first one.
+    #[must_use]
+    pub fn scores(&self) -> &[f64] {
+        &self.scores
+    }
+
+    /// Keeps the present parameters of all agents whose scores are above what they reached before.
+    ///
+    /// # Errors
+    /// If the number of scores is not the number of agents, or the device fails.
+    pub fn offer(&mut self, scores: &[f64]) -> Result<()> {
+        if scores.len() != self.scores.len() {
+            let message = format!("{} scores for {} agents", scores.len(), self.scores.len());
+            return Err(anygrad_core::Error::data("best", message));
+        }
+        let better: Vec<bool> = scores.iter().zip(&self.scores).map(|(new, old)| new > old).collect();
+        for (var, kept) in &mut self.kept {
+            let mut sizes = vec![1; kept.rank()];
+            sizes[0] = scores.len();
+            let mask = Tensor::try_from_slice(&better, &sizes, &var.device())?;
+            *kept = mask.select(&var.get(), &*kept);
+            kept.realize()?;
+        }
+        for (old, new) in self.scores.iter_mut().zip(scores) {
+            *old = old.max(*new);
+        }
+        Ok(())
+    }
+
+    /// Gives all agents back the parameters of their best scores.
+    pub fn restore(&self) {
+        self.kept.iter().for_each(|(var, kept)| var.assign(kept));
+    }
+}
+
 /// The return of `episodes` episodes of each seed, `[seed][episode]`, all run side by side with the likeliest actions.
 /// Episodes longer than `limit` steps (rounded up to a multiple of 50) count with what they had reached by then.
 ///

@@ -99,6 +99,7 @@ pub struct OffPolicy<L> {
     cycles: Var,
     done: u64,
     fill: Program<'static, (), Tensor>,
+    settle: Program<'static, (), ()>,
     cycle: Program<'static, (), (Tensor, Tensor)>,
 }
 
@@ -181,6 +182,10 @@ impl<L: Learner> OffPolicy<L> {
                 episodes.count(&rollout)
             })
         };
+        let settle = {
+            let replay = replay.clone();
+            Program::inference(device, move |()| replay.settle())
+        };
         let cycle = {
             let (worlds, replay, episodes, cycles) =
                 (environment.clone(), replay.clone(), episodes.clone(), cycles.clone());
@@ -203,7 +208,20 @@ impl<L: Learner> OffPolicy<L> {
             })
         };
         let device = device.clone();
-        Ok(OffPolicy { name, config, device, environment, learner, replay, episodes, cycles, done: 0, fill, cycle })
+        Ok(OffPolicy {
+            name,
+            config,
+            device,
+            environment,
+            learner,
+            replay,
+            episodes,
+            cycles,
+            done: 0,
+            fill,
+            settle,
+            cycle,
+        })
     }
 
     /// The networks.
@@ -242,6 +260,9 @@ impl<L: Learner> OffPolicy<L> {
                     told = Some(values);
                 }
                 self.done += 1;
+                if self.done.is_multiple_of(self.replay.settle_every() as u64) {
+                    self.settle.run(())?;
+                }
             }
             let all: Vec<Vec<f64>> = counts.iter().map(Tensor::to_f64).collect::<Result<_>>()?;
             let seeds = self.config.seeds;

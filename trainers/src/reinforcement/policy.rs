@@ -7,6 +7,7 @@ use anygrad_core::{Device, Error, Result, Tensor, Var};
 use super::distribution::{Categorical, DiagonalGaussian, Distribution};
 use super::evaluate::Actor;
 use super::network::{Activation, Mlp, Start};
+use super::normalizer::Normalizer;
 use super::space::Space;
 
 /// A network whose outputs are the parameters of a distribution over actions; one per seed.
@@ -17,6 +18,8 @@ pub struct Policy {
     log_std: Option<Var>,
     space: Space,
     seeds: usize,
+    /// Of observations.
+    normalizer: Option<Normalizer>,
 }
 
 impl Policy {
@@ -48,14 +51,27 @@ impl Policy {
             Space::Box { .. } => Some(Var::try_new("log_std", &Tensor::zeros(&[seeds, 1, outputs], device))?),
             _ => None,
         };
-        Ok(Policy { network, log_std, space: actions.clone(), seeds })
+        Ok(Policy { network, log_std, space: actions.clone(), seeds, normalizer: None })
     }
 
     /// What to do, seeing `[seeds * batch, observation..]`; parameters are `[seeds, batch, ..]`.
     #[must_use]
     #[track_caller]
     pub fn distribution(&self, observation: &Tensor) -> Distribution {
-        let outputs = self.network.forward(&by_seed(observation, self.seeds));
+        self.distribution_of(&self.inputs(observation))
+    }
+
+    /// What networks see of `[seeds * batch, observation..]`: `[seeds, batch, numbers]`, normalised if that was asked for.
+    #[track_caller]
+    pub(super) fn inputs(&self, observation: &Tensor) -> Tensor {
+        let flat = by_seed(observation, self.seeds);
+        self.normalizer.as_ref().map_or_else(|| flat.clone(), |normalizer| normalizer.apply(&flat))
+    }
+
+    /// As [`Policy::distribution`], of what [`Policy::inputs`] gave.
+    #[track_caller]
+    pub(super) fn distribution_of(&self, inputs: &Tensor) -> Distribution {
+        let outputs = self.network.forward(inputs);
         match &self.log_std {
             None => Distribution::Categorical(Categorical::new(&outputs)),
             Some(log_std) => Distribution::Gaussian(DiagonalGaussian::new(&outputs, &log_std.get())),
@@ -86,6 +102,9 @@ impl Module for Policy {
         visitor.field("network", &self.network);
         if let Some(log_std) = &self.log_std {
             visitor.field("log_std", log_std);
+        }
+        if let Some(normalizer) = &self.normalizer {
+            visitor.field("normalizer", normalizer);
         }
     }
 }
@@ -125,7 +144,6 @@ pub struct ActorCritic {
     pub actor: Policy,
     /// Values states: `[seeds, batch, 1]`.
     pub critic: Mlp,
-    seeds: usize,
 }
 
 impl ActorCritic {
@@ -144,13 +162,34 @@ impl ActorCritic {
         let actor = Policy::new(seeds, observations, actions, hidden, activation, device)?;
         let sizes = [&[inputs(observations)?][..], hidden, &[1]].concat();
         let start = Start::Orthogonal { hidden: std::f64::consts::SQRT_2, last: 1.0 };
-        Ok(ActorCritic { actor, critic: Mlp::new(seeds, &sizes, activation, start, device)?, seeds })
+        Ok(ActorCritic { actor, critic: Mlp::new(seeds, &sizes, activation, start, device)? })
+    }
+
+    /// Both networks see what the normaliser makes of observations; who trains them updates it.
+    #[must_use]
+    pub fn normalizing(mut self, normalizer: Normalizer) -> ActorCritic {
+        self.actor.normalizer = Some(normalizer);
+        self
     }
 
     /// Values of `[seeds * batch, observation..]`: `[seeds, batch]`.
     #[track_caller]
     pub fn value(&self, observation: &Tensor) -> Tensor {
-        self.critic.forward(&by_seed(observation, self.seeds)).squeeze(-1)
+        self.value_of(&self.actor.inputs(observation))
+    }
+
+    /// As [`ActorCritic::value`], of what [`Policy::inputs`] gave.
+    #[track_caller]
+    pub(super) fn value_of(&self, inputs: &Tensor) -> Tensor {
+        self.critic.forward(inputs).squeeze(-1)
+    }
+
+    /// Adds observations `[seeds * batch, observation..]` to the normaliser, if there is one.
+    #[track_caller]
+    pub(super) fn take_note(&self, observation: &Tensor) {
+        if let Some(normalizer) = &self.actor.normalizer {
+            normalizer.update(&by_seed(observation, self.actor.seeds));
+        }
     }
 }
 

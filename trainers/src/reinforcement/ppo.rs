@@ -18,7 +18,8 @@ use anygrad_core::{DType, Device, Error, Program, Result, Tensor, Tensors, Var};
 use super::clip::ClipBySeed;
 use super::environment::{Environment, VectorEnvironment};
 use super::host::HostEnvironments;
-use super::policy::ActorCritic;
+use super::normalizer::{Normalizer, RewardScale};
+use super::policy::{ActorCritic, inputs};
 use super::returns::Experience;
 use super::rollout::{EPISODE_ROWS, Episodes, Rollout, check_finite};
 use super::source::Source;
@@ -29,7 +30,7 @@ use crate::checkpoint;
 use crate::events::{Event, Flow, Listener, Record};
 use crate::optim::{Adam, AdamConfig, Optimizer};
 
-/// What the updates of an iteration see; all `[seeds, batch, ..]`.
+/// What the updates of an iteration see; all `[seeds, batch, ..]`, observations as networks see them.
 #[derive(Clone, Debug)]
 struct Batch {
     observation: Tensor,
@@ -86,6 +87,7 @@ pub struct Ppo {
     /// Iterations done, one f32 (exact up to 2^24).
     done: Var,
     episodes: Arc<Episodes>,
+    rewards: Option<RewardScale>,
     iteration: u64,
     prepare: Program<'static, Vec<Rollout>, (Batch, Tensor)>,
     epoch: Program<'static, Batch, Tensor>,
@@ -136,16 +138,24 @@ impl Ppo {
         source: impl FnOnce(Arc<ActorCritic>) -> Source,
     ) -> Result<Ppo> {
         let agent = ActorCritic::new(config.seeds, &observations, &actions, &config.hidden, config.activation, device)?;
+        let agent = if config.normalize_observations {
+            agent.normalizing(Normalizer::new("observation", config.seeds, inputs(&observations)?, device)?)
+        } else {
+            agent
+        };
         // CleanRL's epsilon; norms are taken per seed, so the optimizer does not clip.
         let adam = AdamConfig { lr: config.learning_rate, eps: 1e-5, ..AdamConfig::default() };
         let adam = Arc::new(Adam::with(agent.parameters(), adam)?);
         let n = config.seeds * config.environments;
         let (agent, episodes) = (Arc::new(agent), Arc::new(Episodes::new(n, config.seeds, device)?));
         let done = Var::try_new("ppo.iteration", &Tensor::zeros(&[1], device))?;
-        let prepare = prepare(device, &config, agent.clone(), episodes.clone());
-        let epoch = epoch(device, &config, agent.clone(), adam.clone())?;
+        let rewards = config.normalize_rewards.then(|| RewardScale::new(config.seeds, n, config.gamma, device));
+        let rewards = rewards.transpose()?;
+        let passes = Passes::new(config.seeds, device)?;
+        let prepare = prepare(device, &config, agent.clone(), episodes.clone(), (rewards.clone(), passes.clone()));
+        let epoch = epoch(device, &config, agent.clone(), adam.clone(), passes)?;
         let (source, device) = (source(agent.clone()), device.clone());
-        Ok(Ppo { config, device, source, agent, adam, done, episodes, iteration: 0, prepare, epoch })
+        Ok(Ppo { config, device, source, agent, adam, done, episodes, rewards, iteration: 0, prepare, epoch })
     }
 
     /// The agents.
@@ -217,6 +227,19 @@ impl Ppo {
         Ok(text)
     }
 
+    /// Measured times of the kernels of the three programs (see [`Program::profile`]).
+    ///
+    /// # Errors
+    /// As [`Ppo::explain`].
+    pub fn profile(&mut self) -> Result<String> {
+        let parts = self.source.rollout(self.config.rollout)?;
+        let mut text = format!("rollout, {} times: {}\n", parts.len(), self.source.profile()?);
+        text += &format!("prepare: {}\n", self.prepare.profile(&parts)?);
+        let (batch, _) = self.prepare.run(parts)?;
+        text += &format!("epoch, {} times: {}", self.config.epochs, self.epoch.profile(&batch)?);
+        Ok(text)
+    }
+
     /// Trains to the end, from where it is; tells the listener after each iteration (means over the seeds).
     ///
     /// # Errors
@@ -254,6 +277,7 @@ impl Ppo {
         let mut all = self.agent.named_variables();
         let others = self.adam.state().into_iter().chain(self.source.variables());
         let others = others.chain([self.episodes.variable().clone(), self.done.clone(), self.device.generator()]);
+        let others = others.chain(self.rewards.iter().flat_map(RewardScale::variables));
         all.extend(others.map(|var| (var.name(), var)));
         all
     }
@@ -277,30 +301,64 @@ impl Ppo {
     }
 }
 
+/// Which agents go on to learn from a rollout; both are set anew for each.
+#[derive(Clone)]
+struct Passes {
+    /// 1 or 0, `[seeds]`.
+    on: Var,
+    /// Of the last pass that counted, `[5, seeds]`.
+    told: Var,
+}
+
+impl Passes {
+    fn new(seeds: usize, device: &Device) -> Result<Passes> {
+        let var = |name: &str, shape: &[usize]| Var::try_new(name, &Tensor::full(shape, 1.0, DType::F32, device));
+        Ok(Passes { on: var("ppo.on", &[seeds])?, told: var("ppo.told", &[5, seeds])? })
+    }
+
+    /// Takes back what a pass did to agents that had stopped, and stops those that moved too far; returns what is told.
+    fn finish(&self, adam: &Adam, clip: &ClipBySeed, before: &[(Var, Tensor)], told: &Tensor, limit: f64) -> Tensor {
+        let on = self.on.get();
+        let kept = clip.by_element(&on).gt(0.5);
+        for (var, old) in before {
+            debug_assert_eq!(var.len(), adam.all().len());
+            var.assign(&kept.select(&var.get(), old));
+        }
+        let told = on.gt(0.5).unsqueeze(0).select(told, &self.told.get());
+        self.told.assign(&told);
+        self.on.assign(&(on * told.index_axis(0, 3).le(limit).cast(DType::F32)));
+        told
+    }
+}
+
 fn prepare(
     device: &Device,
     config: &PpoConfig,
     agent: Arc<ActorCritic>,
     episodes: Arc<Episodes>,
+    (rewards, passes): (Option<RewardScale>, Passes),
 ) -> Program<'static, Vec<Rollout>, (Batch, Tensor)> {
     let PpoConfig { seeds, environments, rollout, gamma, lambda, .. } = *config;
     Program::inference(device, move |parts: Vec<Rollout>| {
         let all = Rollout::join(&parts);
         let counts = episodes.count(&all);
+        passes.on.assign(&passes.on.get().ones_like());
         let by_seed = |x: &Tensor| Rollout::by_seed(x, seeds);
         let flat = |x: &Tensor| {
             let x = by_seed(x);
             let rest = &x.shape()[2..];
             x.reshape([&[seeds * environments * rollout][..], rest].concat().as_slice())
         };
-        let (observation, action) = (by_seed(&all.observation), by_seed(&all.action));
-        let value = agent.value(&flat(&all.observation));
+        let (observation, action) = (agent.actor.inputs(&flat(&all.observation)), by_seed(&all.action));
+        let value = agent.value_of(&observation);
         let next_value = agent.value(&flat(&all.next));
-        let log_probability = agent.actor.distribution(&flat(&all.observation)).log_probability(&action);
+        let log_probability = agent.actor.distribution_of(&observation).log_probability(&action);
+        agent.take_note(&flat(&all.observation));
+        let reward = rewards.as_ref().map_or_else(|| by_seed(&all.reward), |scale| scale.apply(&all));
         // [seeds, steps, environments]
         let steps = |x: &Tensor| x.reshape([seeds, rollout, environments]);
         let experience = Experience {
-            reward: &steps(&by_seed(&all.reward)),
+            reward: &steps(&reward),
             value: &steps(&value),
             next_value: &steps(&next_value),
             terminated: &steps(&by_seed(&all.terminated)),
@@ -319,11 +377,15 @@ fn epoch(
     config: &PpoConfig,
     agent: Arc<ActorCritic>,
     adam: Arc<Adam>,
+    passes: Passes,
 ) -> Result<Program<'static, Batch, Tensor>> {
     let config = config.clone();
     let parameters = agent.parameters();
     let clip = ClipBySeed::new(&adam, &parameters, config.max_norm)?;
     Ok(Program::training(device, move |batch: Batch| {
+        let flat = [adam.all().clone()].into_iter().chain(adam.moments());
+        let flat = flat.filter(|var| config.max_divergence.is_some() && var.len() == adam.all().len());
+        let before: Vec<(Var, Tensor)> = flat.map(|var| (var.clone(), var.get())).collect();
         let size = batch.value.size(1);
         let order = Tensor::permutation(size, batch.value.device());
         let shuffled = batch.map(&mut |x| x.index_select(1, &order));
@@ -335,16 +397,17 @@ fn epoch(
             adam.apply(&clip.apply(&adam, &loss.gradients(&parameters)));
             last = Some(told);
         }
-        last.unwrap_or_else(|| batch.value.clone())
+        let told = last.unwrap_or_else(|| batch.value.clone());
+        match config.max_divergence {
+            Some(limit) => passes.finish(&adam, &clip, &before, &told, limit),
+            None => told,
+        }
     }))
 }
 
 /// The loss of a minibatch, summed over the seeds, and what is told of it: `[5, seeds]`.
 fn loss(agent: &ActorCritic, part: &Batch, config: &PpoConfig) -> (Tensor, Tensor) {
-    let (seeds, size) = (config.seeds, part.value.size(1));
-    let numbers = &part.observation.shape()[2..];
-    let observation = part.observation.reshape([&[seeds * size][..], numbers].concat().as_slice());
-    let distribution = agent.actor.distribution(&observation);
+    let distribution = agent.actor.distribution_of(&part.observation);
     let change = distribution.log_probability(&part.action) - &part.log_probability;
     let ratio = change.exp();
     let advantage = if config.normalize_advantages {
@@ -356,7 +419,7 @@ fn loss(agent: &ActorCritic, part: &Batch, config: &PpoConfig) -> (Tensor, Tenso
     let cut = ratio.clamp(1.0 - config.clip, 1.0 + config.clip);
     // Equation 7.
     let policy = (&advantage * &ratio).minimum(&advantage * cut).mean(-1) * -1.0;
-    let value = agent.value(&observation);
+    let value = agent.value_of(&part.observation);
     let error = (&value - &part.returns).square();
     let error = if config.clip_value {
         let near = (&value - &part.value).clamp(-config.clip, config.clip) + &part.value;

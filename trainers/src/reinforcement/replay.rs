@@ -1,9 +1,10 @@
 //! [`Replay`]: a ring of past steps on the device, written in blocks and sampled there.
 //!
 //! Every seed has its own steps: rows are `[capacity, seeds * n, ..]`, and a sample for seed `s` is drawn from the columns of
-//! its environments. A block of steps is written with one pass over the ring in place, so its cost grows with the capacity.
+//! its environments. A write passes over all of a ring, so new blocks go to a small ring of about the square root of the
+//! large one's blocks, and from there ([`Replay::settle`]) to the large one all at once: both passes are cheap per block.
 
-use anygrad_core::{DType, Device, Error, Result, Tensor, Var};
+use anygrad_core::{DType, Error, Result, Tensor, Var};
 
 use super::environment::VectorEnvironment;
 use super::rollout::Rollout;
@@ -23,19 +24,40 @@ pub struct Sample {
     pub discount: Tensor,
 }
 
+/// One part of all remembered steps.
+#[derive(Clone, Debug)]
+struct Rows {
+    /// `[capacity, seeds * n, ..]`.
+    ring: Var,
+    /// The newest, `[fresh * block, seeds * n, ..]`.
+    fresh: Var,
+}
+
 /// A ring of past steps.
 #[derive(Clone, Debug)]
 pub struct Replay {
-    /// Observation, action, reward, next observation: `[capacity, seeds * n, ..]`, f32 or i32.
-    rows: [Var; 4],
-    /// 0: goes on, 1: terminated, 2: truncated; `[capacity, seeds * n]` f32.
-    ended: Var,
+    /// Observation, action, reward, next observation, f32 or i32; and f32 `ended`: 0 goes on, 1 terminated, 2 truncated.
+    rows: [Rows; 5],
     /// Blocks written so far, `[1]` i32.
     written: Var,
     capacity: usize,
     block: usize,
+    /// Blocks in the small rings.
+    fresh: usize,
     seeds: usize,
     columns: usize,
+}
+
+/// `part` in the place of one of `blocks` stretches of a ring.
+fn overwrite(ring: &Var, part: &Tensor, place: &Tensor, blocks: usize) {
+    let by_block = [&[blocks][..], part.shape()].concat();
+    let mut mask = vec![1; by_block.len()];
+    mask[0] = blocks;
+    let numbers = Tensor::arange(0.0, blocks as f64, 1.0, &ring.device()).cast(DType::I32);
+    let here = numbers.eq(place).reshape(mask.as_slice());
+    let new = part.unsqueeze(0).expand(by_block.as_slice());
+    let old = ring.get().reshape(by_block.as_slice());
+    ring.assign(&here.select(&new, &old).reshape(ring.shape()));
 }
 
 impl Replay {
@@ -52,21 +74,28 @@ impl Replay {
         let columns = environment.count();
         let kind = environment.environment();
         let (seen, acts) = (kind.observation_space(), kind.action_space());
-        let row = |name: &str, shape: &[usize], dtype: DType, device: &Device| {
-            let shape = [&[capacity, columns][..], shape].concat();
-            Var::try_new(format!("replay.{name}"), &Tensor::full(&shape, 0.0, dtype, device))
+        let blocks = capacity / block;
+        let fresh = (1..=blocks.isqrt()).rev().find(|part| blocks.is_multiple_of(*part)).unwrap_or(1);
+        let rows = |name: &str, shape: &[usize], dtype: DType| -> Result<Rows> {
+            let var = |name: String, steps: usize| {
+                let shape = [&[steps, columns][..], shape].concat();
+                Var::try_new(name, &Tensor::full(&shape, 0.0, dtype, &device))
+            };
+            let ring = var(format!("replay.{name}"), capacity)?;
+            Ok(Rows { ring, fresh: var(format!("replay.fresh.{name}"), fresh * block)? })
         };
         Ok(Replay {
             rows: [
-                row("observation", &seen.shape(), seen.dtype(), &device)?,
-                row("action", &acts.shape(), acts.dtype(), &device)?,
-                row("reward", &[], DType::F32, &device)?,
-                row("next", &seen.shape(), seen.dtype(), &device)?,
+                rows("observation", &seen.shape(), seen.dtype())?,
+                rows("action", &acts.shape(), acts.dtype())?,
+                rows("reward", &[], DType::F32)?,
+                rows("next", &seen.shape(), seen.dtype())?,
+                rows("ended", &[], DType::F32)?,
             ],
-            ended: row("ended", &[], DType::F32, &device)?,
             written: Var::try_new("replay.written", &Tensor::full(&[1], 0.0, DType::I32, &device))?,
             capacity,
             block,
+            fresh,
             seeds,
             columns,
         })
@@ -78,24 +107,31 @@ impl Replay {
     /// If the rollout has another number of steps or environments.
     #[track_caller]
     pub fn write(&self, steps: &Rollout) {
-        let blocks = self.capacity / self.block;
         let written = self.written.get();
-        let place = &written % blocks as i32;
-        let numbers = Tensor::arange(0.0, blocks as f64, 1.0, &written.device().clone()).cast(DType::I32);
-        let here = numbers.eq(&place);
         let ended = steps.truncated.select(2.0, steps.reward.zeros_like());
         let ended = steps.terminated.select(1.0, &ended);
+        let place = &written % self.fresh as i32;
         let parts = [&steps.observation, &steps.action, &steps.reward, &steps.next, &ended];
-        for (var, part) in self.rows.iter().chain([&self.ended]).zip(parts) {
-            let old = var.get();
-            let by_block = [&[blocks][..], part.shape()].concat();
-            let mut mask = vec![1; by_block.len()];
-            mask[0] = blocks;
-            let new = part.unsqueeze(0).expand(by_block.as_slice());
-            let old = old.reshape(by_block.as_slice());
-            var.assign(&here.reshape(mask.as_slice()).select(&new, &old).reshape(var.shape()));
+        for (rows, part) in self.rows.iter().zip(parts) {
+            overwrite(&rows.fresh, part, &place, self.fresh);
         }
         self.written.assign(&(written + 1));
+    }
+
+    /// How many writes may follow each other before [`Replay::settle`] must be called.
+    #[must_use]
+    pub fn settle_every(&self) -> usize {
+        self.fresh
+    }
+
+    /// Keeps the newest blocks for good: after each [`Replay::settle_every`] writes, before the next one. Blocks that were
+    /// not settled in time are lost.
+    pub fn settle(&self) {
+        let large = self.capacity / (self.block * self.fresh);
+        let place = (self.written.get() / self.fresh as i32 - 1) % large as i32;
+        for rows in &self.rows {
+            overwrite(&rows.ring, &rows.fresh.get(), &place, large);
+        }
     }
 
     /// `batch` sums of `steps` steps for each seed, drawn uniformly (with replacement) from what was written.
@@ -126,26 +162,32 @@ impl Replay {
         let of_seed = Tensor::arange(0.0, seeds as f64, 1.0, &device).cast(DType::I32) * n as i32;
         let own = Tensor::full(&[1], n as f64, DType::I32, &device);
         let column = pick(unit.index_axis(0, 1), own) + of_seed.unsqueeze(-1);
-        let index = |ahead: usize| {
-            (((&step + ahead as i32) % self.capacity as i32) * self.columns as i32 + &column).reshape([seeds * batch])
+        // The first step that is read from the small rings: of the newest block, and those that lie there with it.
+        let settled = (&written - 1).maximum(0) / self.fresh as i32 * (self.fresh * self.block) as i32;
+        let fetch = |rows: &Rows, step: &Tensor| {
+            let rest = &rows.ring.shape()[2..];
+            let from = |var: &Var| {
+                let steps = var.shape()[0];
+                let flat = [&[steps * self.columns][..], rest].concat();
+                let index = (step % steps as i32 * self.columns as i32 + &column).reshape([seeds * batch]);
+                let found = var.get().reshape(flat.as_slice()).index_select(0, &index);
+                found.reshape([&[seeds, batch][..], rest].concat().as_slice())
+            };
+            let mut sizes = vec![seeds, batch];
+            sizes.resize(2 + rest.len(), 1);
+            step.ge(&settled).reshape(sizes).select(from(&rows.fresh), from(&rows.ring))
         };
-        let fetch = |var: &Var, index: &Tensor| {
-            let rest = &var.shape()[2..];
-            let flat = [&[self.capacity * self.columns][..], rest].concat();
-            let rows = var.get().reshape(flat.as_slice()).index_select(0, index);
-            rows.reshape([&[seeds, batch][..], rest].concat().as_slice())
-        };
-        let first = index(0);
+        let first = step;
         let mut reward = fetch(&self.rows[2], &first);
-        let mut ended = fetch(&self.ended, &first);
+        let mut ended = fetch(&self.rows[4], &first);
         let (mut weight, mut last) = (reward.full_like(gamma), first.clone());
         for ahead in 1..steps {
             let goes_on = ended.eq(0.0);
-            let here = index(ahead);
+            let here = &first + ahead as i32;
             reward = goes_on.select(&reward + fetch(&self.rows[2], &here) * &weight, &reward);
             weight = goes_on.select(&weight * gamma, &weight);
-            ended = goes_on.select(fetch(&self.ended, &here), &ended);
-            last = goes_on.reshape([seeds * batch]).select(&here, &last);
+            ended = goes_on.select(fetch(&self.rows[4], &here), &ended);
+            last = goes_on.select(&here, &last);
         }
         Sample {
             observation: fetch(&self.rows[0], &first),
@@ -159,6 +201,7 @@ impl Replay {
     /// All that must be saved to resume.
     #[must_use]
     pub fn variables(&self) -> Vec<Var> {
-        self.rows.iter().chain([&self.ended, &self.written]).cloned().collect()
+        let parts = self.rows.iter().flat_map(|rows| [&rows.ring, &rows.fresh]);
+        parts.chain([&self.written]).cloned().collect()
     }
 }

@@ -75,6 +75,14 @@ impl Source {
         }
     }
 
+    /// The times of the kernels of the program that acts, if it runs on the device.
+    pub(crate) fn profile(&mut self) -> Result<String> {
+        match self {
+            Source::Device { program, .. } => Ok(program.profile(&())?.to_string()),
+            Source::Host { .. } => Ok("on the host".into()),
+        }
+    }
+
     /// `steps` steps of all worlds, in parts.
     pub(crate) fn rollout(&mut self, steps: usize) -> Result<Vec<Rollout>> {
         match self {

@@ -39,6 +39,13 @@ pub struct PpoConfig {
     pub value: f64,
     /// Gradients of each agent are scaled down to this norm; 0.5.
     pub max_norm: f64,
+    /// Passes over a rollout end for an agent after the one whose last minibatch is farther than this from the policy that acted
+    /// (estimated divergence; Stable-Baselines3's `target_kl` times 1.5); none. Adam's count of updates goes on.
+    pub max_divergence: Option<f64>,
+    /// Whether networks see observations shifted and scaled by their running mean and deviation; false.
+    pub normalize_observations: bool,
+    /// Whether rewards are divided by the running deviation of discounted returns; false.
+    pub normalize_rewards: bool,
     /// Sizes of hidden layers, of actor and critic each; 64, 64.
     pub hidden: Vec<usize>,
     /// What follows hidden layers; tanh.
@@ -64,6 +71,9 @@ impl Default for PpoConfig {
             entropy: 0.01,
             value: 0.5,
             max_norm: 0.5,
+            max_divergence: None,
+            normalize_observations: false,
+            normalize_rewards: false,
             hidden: vec![64, 64],
             activation: Activation::Tanh,
         }
@@ -131,6 +141,9 @@ impl PpoConfig {
         let positive = [("clip", self.clip), ("max_norm", self.max_norm)];
         if let Some((name, x)) = positive.iter().find(|(_, x)| x.is_nan() || *x <= 0.0) {
             return fail(format!("`{name}` is {x}; it must be above 0"));
+        }
+        if let Some(x) = self.max_divergence.filter(|x| x.is_nan() || *x <= 0.0) {
+            return fail(format!("`max_divergence` is {x}; it must be above 0"));
         }
         let weights = [("entropy", self.entropy), ("value", self.value)];
         if let Some((name, x)) = weights.iter().find(|(_, x)| !x.is_finite() || *x < 0.0) {
