@@ -55,7 +55,7 @@ impl Best {
             let mut sizes = vec![1; kept.rank()];
             sizes[0] = scores.len();
             let mask = Tensor::try_from_slice(&better, &sizes, &var.device())?;
-            *kept = mask.select(&var.get(), &*kept);
+            *kept = mask.select(var.get(), &*kept);
             kept.realize()?;
         }
         for (old, new) in self.scores.iter_mut().zip(scores) {

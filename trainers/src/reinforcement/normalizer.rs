@@ -66,7 +66,6 @@ impl Normalizer {
     ///
     /// # Panics
     /// If `x` has another shape.
-    #[must_use]
     #[track_caller]
     pub fn apply(&self, x: &Tensor) -> Tensor {
         ((x - self.mean.get()) / self.deviation()).clamp(-BOUND, BOUND)
@@ -113,7 +112,6 @@ impl RewardScale {
     ///
     /// # Panics
     /// If the rollout has another number of environments.
-    #[must_use]
     #[track_caller]
     pub fn apply(&self, rollout: &Rollout) -> Tensor {
         let steps = rollout.reward.size(0);

@@ -322,9 +322,9 @@ impl Passes {
         let kept = clip.by_element(&on).gt(0.5);
         for (var, old) in before {
             debug_assert_eq!(var.len(), adam.all().len());
-            var.assign(&kept.select(&var.get(), old));
+            var.assign(&kept.select(var.get(), old));
         }
-        let told = on.gt(0.5).unsqueeze(0).select(told, &self.told.get());
+        let told = on.gt(0.5).unsqueeze(0).select(told, self.told.get());
         self.told.assign(&told);
         self.on.assign(&(on * told.index_axis(0, 3).le(limit).cast(DType::F32)));
         told
