@@ -80,7 +80,8 @@ fn passes_end_where_the_policy_moved_too_far() {
         let device = device(3);
         let mut ppo = Ppo::new(Identity::default(), config, &device).expect("agents");
         let divergence = ppo.iterate().expect("an iteration").divergence;
-        let values = ppo.agent().parameters().iter().flat_map(|var| var.get().to_f64().expect("numbers"));
+        let parameters = ppo.agent().parameters();
+        let values = parameters.iter().flat_map(|var| var.get().to_f64().expect("numbers"));
         (bits(&values.collect::<Vec<_>>()), bits(&divergence))
     };
     // Any movement is too far: one pass counts, with its numbers. None is: as without a limit.
