@@ -16,7 +16,10 @@ fn main() -> Exit {
     device.seed(options.seed)?;
     let mut config = DqnConfig::default();
     config.common.seeds = options.seeds.unwrap_or(1);
-    config.common.steps = options.steps.unwrap_or(if options.quick { 12_000 } else { 500_000 });
+    // Quick: a few updates and short episodes, for a software GPU takes its time.
+    let (steps, episodes, limit) = if options.quick { (400, 4, 50) } else { (500_000, 100, 500) };
+    config.common.steps = options.steps.unwrap_or(steps);
+    config.common.warm_up = config.common.warm_up.min(config.common.steps / 2);
     println!("device: {device}\n{config:?}");
 
     let (seeds, start) = (config.common.seeds, Instant::now());
@@ -34,15 +37,15 @@ fn main() -> Exit {
             println!("step {}: return {:.1}, value {:.1}", record.step, value("return"), value("value"));
             Ok(Flow::Stop)
         })?;
-        best.offer(&mean(&evaluate(dqn.learner(), CartPole, 10, 500, &device)?))?;
+        best.offer(&mean(&evaluate(dqn.learner(), CartPole, episodes.min(10), limit, &device)?))?;
     }
     let time = start.elapsed().as_secs_f64();
     if let Some(path) = &options.out {
         dqn.save(path)?;
     }
-    let last = mean(&evaluate(dqn.learner(), CartPole, 100, 500, &device)?);
+    let last = mean(&evaluate(dqn.learner(), CartPole, episodes, limit, &device)?);
     best.restore();
-    let kept = mean(&evaluate(dqn.learner(), CartPole, 100, 500, &device)?);
+    let kept = mean(&evaluate(dqn.learner(), CartPole, episodes, limit, &device)?);
     for (seed, (kept, last)) in kept.iter().zip(last).enumerate() {
         println!("seed {seed} return {kept:.1} (best policy kept; the last one {last:.1})");
     }

@@ -14,8 +14,12 @@ fn main() -> Exit {
     let options = Options::from_args("many_seeds: a learning curve with its band")?;
     let device = Device::open(options.device.as_deref().unwrap_or("best"))?;
     device.seed(options.seed)?;
-    let steps = options.steps.unwrap_or(if options.quick { 4_000 } else { 100_000 });
-    let config = PpoConfig { seeds: options.seeds.unwrap_or(32), steps, ..PpoConfig::default() };
+    let mut config = PpoConfig { seeds: options.seeds.unwrap_or(32), steps: 100_000, ..PpoConfig::default() };
+    if options.quick {
+        (config.rollout, config.epochs) = (16, 2);
+        config.steps = 4 * 16 * config.environments as u64;
+    }
+    config.steps = options.steps.unwrap_or(config.steps);
     let mut ppo = Ppo::new(CartPole, config.clone(), &device)?;
     let (mut csv, every) = (String::from("step,mean,low,high,seeds\n"), (ppo.iterations() / 20).max(1));
     // A seed without an ended episode keeps the return that it had.

@@ -19,7 +19,7 @@ fn main() -> Exit {
         environments: 16,
         rollout: 32,
         seeds: options.seeds.unwrap_or(1),
-        steps: options.steps.unwrap_or(if options.quick { 10_000 } else { 500_000 }),
+        steps: options.steps.unwrap_or(if options.quick { 2_048 } else { 500_000 }),
         ..PpoConfig::default()
     };
     println!("device: {device}\n{config:?}");
@@ -45,7 +45,8 @@ fn main() -> Exit {
         checkpoint::save(path, ppo.agent())?;
     }
 
-    let returns = evaluate(&ppo.agent().actor, CartPole, 100, 500, &device)?;
+    let (episodes, limit) = if options.quick { (4, 50) } else { (100, 500) };
+    let returns = evaluate(&ppo.agent().actor, CartPole, episodes, limit, &device)?;
     for (seed, returns) in returns.iter().enumerate() {
         println!("seed {seed} return {:.1}", returns.iter().sum::<f64>() / returns.len() as f64);
     }

@@ -87,7 +87,7 @@ fn learn<E: Environment + Copy + 'static>(world: E, mut config: PpoConfig, limit
     if let Some(path) = &options.out {
         checkpoint::save(path, ppo.agent())?;
     }
-    let episodes = if options.quick { 4 } else { 100 };
+    let (episodes, limit) = if options.quick { (4, limit.min(50)) } else { (100, limit) };
     let returns = evaluate(&ppo.agent().actor, world, episodes, limit, &device)?;
     for (seed, returns) in returns.iter().enumerate() {
         println!("seed {seed} return {:.1}", returns.iter().sum::<f64>() / returns.len() as f64);

@@ -14,9 +14,9 @@ fn main() -> Exit {
     let device = Device::open(options.device.as_deref().unwrap_or("best"))?;
     device.seed(options.seed)?;
     // Stable-Baselines3 zoo's numbers for its lander, but for rollouts of 256 steps instead of 1,024: minibatches are 64 as there.
-    let config = PpoConfig {
+    let mut config = PpoConfig {
         seeds: options.seeds.unwrap_or(1),
-        steps: options.steps.unwrap_or(if options.quick { 20_000 } else { 1_000_000 }),
+        steps: options.steps.unwrap_or(if options.quick { 512 } else { 1_000_000 }),
         environments: 16,
         rollout: 256,
         minibatches: 64,
@@ -27,6 +27,9 @@ fn main() -> Exit {
         clip_value: false,
         ..PpoConfig::default()
     };
+    if options.quick {
+        (config.rollout, config.minibatches, config.epochs) = (16, 4, 2);
+    }
     println!("device: {device}\n{config:?}");
 
     let (seeds, start) = (config.seeds, Instant::now());
@@ -42,7 +45,8 @@ fn main() -> Exit {
     if let Some(path) = &options.out {
         checkpoint::save(path, ppo.agent())?;
     }
-    let returns = evaluate(&ppo.agent().actor, Lander, 100, 500, &device)?;
+    let (episodes, limit) = if options.quick { (4, 50) } else { (100, 500) };
+    let returns = evaluate(&ppo.agent().actor, Lander, episodes, limit, &device)?;
     for (seed, returns) in returns.iter().enumerate() {
         println!("seed {seed} return {:.1}", returns.iter().sum::<f64>() / returns.len() as f64);
     }

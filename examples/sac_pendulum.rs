@@ -14,7 +14,7 @@ fn main() -> Exit {
     device.seed(options.seed)?;
     let mut config = SacConfig { learning_rate: 1e-3, hidden: vec![64, 64], ..SacConfig::default() };
     config.common.seeds = options.seeds.unwrap_or(1);
-    config.common.steps = options.steps.unwrap_or(if options.quick { 500 } else { 20_000 });
+    config.common.steps = options.steps.unwrap_or(if options.quick { 200 } else { 20_000 });
     config.common.capacity = config.common.steps as usize;
     println!("device: {device}\n{config:?}");
 
@@ -32,7 +32,8 @@ fn main() -> Exit {
     if let Some(path) = &options.out {
         sac.save(path)?;
     }
-    let returns = evaluate(sac.learner(), Pendulum, 100, 200, &device)?;
+    let (episodes, limit) = if options.quick { (4, 50) } else { (100, 200) };
+    let returns = evaluate(sac.learner(), Pendulum, episodes, limit, &device)?;
     for (seed, returns) in returns.iter().enumerate() {
         println!("seed {seed} return {:.1}", returns.iter().sum::<f64>() / returns.len() as f64);
     }
