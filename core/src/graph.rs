@@ -92,7 +92,7 @@ pub(crate) struct Linear {
 
 /// The tensors that `roots` depend on, in the order in which the user's code made them: inputs first, and a layer's gradients
 /// close to each other, so that values live as short as they can.
-fn needed<'a>(roots: impl Iterator<Item = &'a Tensor>) -> impl Iterator<Item = Tensor> {
+pub(crate) fn needed<'a>(roots: impl Iterator<Item = &'a Tensor>) -> impl Iterator<Item = Tensor> {
     let mut found: BTreeMap<u64, Tensor> = BTreeMap::new();
     let mut pending: Vec<Tensor> = roots.cloned().collect();
     while let Some(tensor) = pending.pop() {

@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::{External, Graph, linearize};
+use crate::graph::{External, Graph, linearize, needed};
 use crate::op::Op;
 use crate::shape;
 use crate::tensor::Tensor;
 pub use crate::tensors::Tensors;
 use crate::trace;
-use crate::var::Storage;
+use crate::var::{Position, Storage, Var};
 pub(crate) use compiled::Compiled;
 pub use compiled::Memory;
 use compiled::bind;
@@ -97,7 +97,9 @@ struct Traced<R> {
     compiled: Compiled,
     /// The results' structure, with small tensors in it.
     results: R,
-    /// Where variables were when it was traced; an optimizer may have moved them since.
+    /// The variables that it reads or writes, and where they were; an optimizer may have moved them since.
+    variables: Vec<(Var, Position)>,
+    /// The generation at which they were last found there.
     generation: u64,
 }
 
@@ -247,15 +249,17 @@ impl<'a, A: Tensors, R: Tensors> Program<'a, A, R> {
     #[track_caller]
     fn traced(&mut self, arguments: &A, list: &[Tensor]) -> Result<&Traced<R>> {
         let generation = crate::var::generation();
+        if self.traced.iter().any(|t| t.generation != generation) {
+            self.traced.retain(|t| t.variables.iter().all(|(var, position)| var.position() == *position));
+            self.traced.iter_mut().for_each(|t| t.generation = generation);
+        }
         let same = |t: &Traced<R>| {
-            t.generation == generation
-                && t.arguments.len() == list.len()
+            t.arguments.len() == list.len()
                 && t.arguments.iter().zip(list).all(|(a, t)| a.0 == t.shape() && a.1 == t.dtype())
         };
         if let Some(found) = self.traced.iter().position(same) {
             return Ok(&self.traced[found]);
         }
-        self.traced.retain(|t| t.generation == generation);
         let traced = self.trace(arguments, list)?;
         self.traced.push(traced);
         Ok(&self.traced[self.traced.len() - 1])
@@ -263,6 +267,7 @@ impl<'a, A: Tensors, R: Tensors> Program<'a, A, R> {
 
     #[track_caller]
     fn trace(&mut self, arguments: &A, list: &[Tensor]) -> Result<Traced<R>> {
+        let generation = crate::var::generation();
         let guard = trace::begin(&self.device, self.training);
         let mut number = 0;
         let symbols = arguments.map(&mut |t| {
@@ -280,8 +285,8 @@ impl<'a, A: Tensors, R: Tensors> Program<'a, A, R> {
         };
         let results = results.map(&mut |_| Tensor::zeros(&[], &self.device));
         let arguments = list.iter().map(|t| (t.shape().to_vec(), t.dtype())).collect();
-        let generation = crate::var::generation();
-        Ok(Traced { arguments, externals: linear.externals, compiled, results, generation })
+        let variables = trace.variables.into_values().collect();
+        Ok(Traced { arguments, externals: linear.externals, compiled, results, variables, generation })
     }
 }
 
@@ -313,24 +318,13 @@ impl<A, R> std::fmt::Debug for Program<'_, A, R> {
 /// of code that asked for it, and two bools `[2]`, whether it holds an infinity and whether it holds a NaN. Inside of a
 /// program's closure it looks at what that computes; return the flags to read them. For finding where a NaN comes from.
 pub fn not_finite(tensors: &[Tensor]) -> (Vec<String>, Vec<Tensor>) {
-    let mut found = std::collections::BTreeMap::new();
-    let mut pending: Vec<Tensor> = tensors.to_vec();
-    while let Some(tensor) = pending.pop() {
-        if found.contains_key(&tensor.0.id) {
-            continue;
-        }
-        if tensor.0.data.get().is_none() {
-            pending.extend_from_slice(tensor.value_inputs());
-        }
-        found.insert(tensor.0.id, tensor);
-    }
-    let worth = |t: &&Tensor| t.dtype().is_float() && !t.is_empty() && !matches!(t.0.op, Op::Constant(_) | Op::Iota);
-    let flags = |t: &Tensor| {
+    let worth = |t: &Tensor| t.dtype().is_float() && !t.is_empty() && !matches!(t.0.op, Op::Constant(_) | Op::Iota);
+    let flags = |t: Tensor| {
         let place = t.0.place;
         let label = format!("{} {:?} at {}:{}", t.0.op.name(), t.shape(), place.file(), place.line());
         (label, Tensor::stack(&[t.is_infinite().any(..), t.is_nan().any(..)], 0))
     };
-    found.values().filter(worth).map(flags).unzip()
+    needed(tensors.iter()).filter(worth).map(flags).unzip()
 }
 
 /// The graph of some tensors, for tests and tools.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::tensor::{Tensor, next_id};
-use crate::var::Storage;
+use crate::var::{Position, Storage, Var};
 
 thread_local! {
     static TRACE: RefCell<Option<Trace>> = const { RefCell::new(None) };
@@ -31,6 +31,8 @@ pub(crate) struct Trace {
     /// Storages in the order of their first assignment, with their latest value, flat.
     pub(crate) assigned: Vec<(Arc<Storage>, Tensor)>,
     streams: u32,
+    /// Variables that were read or assigned, by number, and where they were.
+    pub(crate) variables: HashMap<usize, (Var, Position)>,
     /// The first tensor whose gradients were asked for.
     pub(crate) loss: Option<u64>,
 }
@@ -82,6 +84,7 @@ pub(crate) fn begin(device: &Device, training: bool) -> Guard {
         states: HashMap::new(),
         assigned: Vec::new(),
         streams: 0,
+        variables: HashMap::new(),
         loss: None,
     };
     TRACE.with_borrow_mut(|slot| *slot = Some(trace));
@@ -124,23 +127,28 @@ pub(crate) fn differentiated(id: u64) {
 }
 
 /// A variable's value at this point of the trace.
-pub(crate) fn read(var: usize, storage: &Arc<Storage>, offset: usize, shape: &[usize]) -> Tensor {
+pub(crate) fn read(var: &Var, storage: &Arc<Storage>, offset: usize) -> Tensor {
+    let (number, shape) = (var.id(), var.shape());
     with(|trace| {
-        if let Some((id, tensor)) = trace.reads.get(&var)
+        trace.variables.entry(number).or_insert_with(|| (var.clone(), (storage.id(), offset)));
+        if let Some((id, tensor)) = trace.reads.get(&number)
             && *id == storage.id()
         {
             return tensor.clone();
         }
         let len: usize = shape.iter().product();
         let tensor = trace.state(storage).slice_to(&[(offset, offset + len)]).reshape_to(shape);
-        trace.reads.insert(var, (storage.id(), tensor.clone()));
+        trace.reads.insert(number, (storage.id(), tensor.clone()));
         tensor
     })
 }
 
 /// Records a variable's new value.
-pub(crate) fn assign(storage: &Arc<Storage>, offset: usize, value: &Tensor) {
-    with(|trace| trace.assign(storage, offset, value));
+pub(crate) fn assign(var: &Var, storage: &Arc<Storage>, offset: usize, value: &Tensor) {
+    with(|trace| {
+        trace.variables.entry(var.id()).or_insert_with(|| (var.clone(), (storage.id(), offset)));
+        trace.assign(storage, offset, value);
+    });
 }
 
 /// Makes all assignments of this trace so far conditional: where `ok` (one bool) is false when the program runs, the variables

@@ -42,7 +42,10 @@ struct Place {
     read: Option<(usize, Weak<Node>)>,
 }
 
-/// How often variables were moved to another storage; programs traced before are traced again.
+/// The number of a variable's storage, and its first element there.
+pub(crate) type Position = (u64, usize);
+
+/// How often variables were moved to another storage; programs then look whether their own were, and are traced again.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
 /// See [`GENERATION`].
@@ -219,7 +222,7 @@ impl Var {
     pub fn get(&self) -> Tensor {
         let mut place = lock(&self.0.place);
         if trace::active() {
-            return trace::read(self.id(), &place.storage, place.offset, &self.0.shape);
+            return trace::read(self, &place.storage, place.offset);
         }
         let buffer = place.storage.buffer();
         if let Some((id, weak)) = &place.read
@@ -249,7 +252,7 @@ impl Var {
         }
         if trace::active() {
             let place = lock(&self.0.place);
-            trace::assign(&place.storage, place.offset, value);
+            trace::assign(self, &place.storage, place.offset, value);
         } else if let Err(error) = self.assign_now(value) {
             shape::fail("assign", error);
         }
@@ -358,6 +361,7 @@ impl Var {
             None => device.allocate(0)?,
         };
         *place = Place { storage: Storage::new(buffer, dtype, self.len(), device), offset: 0, read: None };
+        GENERATION.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
@@ -383,6 +387,12 @@ impl Var {
             offset += var.len();
         }
         Ok(all)
+    }
+
+    /// Where it is at present.
+    pub(crate) fn position(&self) -> Position {
+        let place = lock(&self.0.place);
+        (place.storage.id, place.offset)
     }
 
     /// Its storage at present; programs compare it with the one they were traced with.

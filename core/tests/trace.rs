@@ -65,3 +65,24 @@ fn the_first_values_that_are_not_finite_are_found() {
     assert!(first(0).starts_with("ln [2] at") && first(1).starts_with("ln [2] at"), "{labels:?} {read:?}");
     assert!(first(1).contains("trace.rs"));
 }
+
+#[test]
+fn programs_are_traced_again_when_their_own_variables_move() {
+    let d = device();
+    let var = |name: &str, x: f32| Var::new(name, &Tensor::full(&[2], f64::from(x), DType::F32, &d));
+    let (a, b, other) = (var("a", 1.0), var("b", 2.0), var("other", 3.0));
+    let calls = std::cell::Cell::new(0);
+    let mut program = Program::inference(&d, |()| {
+        calls.set(calls.get() + 1);
+        a.get() + 1.0
+    });
+    let mut first = || program.run(()).expect("runs").to_vec::<f32>().expect("numbers")[0];
+    assert_eq!((first(), first(), calls.get()), (2.0, 2.0, 1));
+    let _others = Var::gather("others", &[other]).expect("gathered");
+    assert_eq!((first(), calls.get()), (2.0, 1), "others' moves are not its concern");
+    let all = Var::gather("all", &[b, a.clone()]).expect("gathered");
+    all.write(&[7.0f32, 7.0, 5.0, 5.0]).expect("written");
+    assert_eq!((first(), calls.get()), (6.0, 2));
+    a.convert(DType::F16).expect("converted");
+    assert_eq!(program.run(()).expect("runs").dtype(), DType::F16);
+}

@@ -64,17 +64,16 @@ impl std::fmt::Display for Memory {
     }
 }
 
-/// A graph with its plan, before anything is asked of the device.
+/// A plan before anything is asked of the device.
 struct Planned {
-    graph: Graph,
     schedule: Schedule,
     memory: Memory,
 }
 
 impl Planned {
-    fn new(device: &Device, externals: &[External], graph: Graph, places: &Places, fuse: bool) -> Planned {
-        debug_assert_eq!(crate::verify::verify(&graph), Ok(()));
-        let schedule = schedule(&graph, places, device.limits(), fuse);
+    fn new(device: &Device, externals: &[External], graph: &Graph, places: &Places, fuse: bool) -> Planned {
+        debug_assert_eq!(crate::verify::verify(graph), Ok(()));
+        let schedule = schedule(graph, places, device.limits(), fuse);
         #[cfg(debug_assertions)]
         for step in &schedule.plan.steps {
             debug_assert_eq!(step.kernel.verify(), Ok(()), "{step:#?}");
@@ -92,7 +91,7 @@ impl Planned {
                 External::State(_) | External::Data(_) => memory.state += bytes,
             }
         }
-        Planned { graph, schedule, memory }
+        Planned { schedule, memory }
     }
 
     /// An error if it needs more than `available` bytes, or a single buffer larger than the device has.
@@ -119,8 +118,9 @@ impl Planned {
         Ok(())
     }
 
-    fn compile(self, device: &Device) -> Result<Compiled> {
-        let Planned { graph, schedule, memory } = self;
+    /// `graph` is the one that was planned, or the one that it computes again parts of: their results are alike.
+    fn compile(self, device: &Device, graph: &Graph) -> Result<Compiled> {
+        let Planned { schedule, memory } = self;
         let result = |(&node, &bytes): (&usize, &usize)| {
             let n = &graph.nodes[node];
             Returned { shape: n.shape.clone(), dtype: n.dtype, bytes, pool: Mutex::default() }
@@ -136,41 +136,36 @@ const POOLED: usize = 4;
 
 impl Compiled {
     pub(super) fn new(device: &Device, linear: &Linear, fuse: bool) -> Result<Compiled> {
-        let planned = Planned::new(device, &linear.externals, linear.graph.clone(), &linear.places, fuse);
+        let planned = Planned::new(device, &linear.externals, &linear.graph, &linear.places, fuse);
         planned.check(device, device.memory_budget(), "the memory budget")?;
-        planned.compile(device)
+        planned.compile(device, &linear.graph)
     }
 
     /// A program that needs at most `budget` bytes: values are computed again if keeping all of them takes more.
     pub(super) fn within(device: &Device, linear: &Linear, budget: u64) -> Result<Compiled> {
-        let limit = "the program's memory budget";
         let budget = budget.min(device.memory_budget());
-        let plain = Planned::new(device, &linear.externals, linear.graph.clone(), &linear.places, true);
-        if plain.memory.peak() <= budget {
-            return plain.compile(device);
-        }
-        let mut least = plain;
+        let mut least = Planned::new(device, &linear.externals, &linear.graph, &linear.places, true);
         for segments in SEGMENTS {
+            if least.memory.peak() <= budget {
+                break;
+            }
             let Some((graph, origins)) = recompute(&linear.graph, linear.boundary, segments) else { continue };
             let places: Vec<_> = origins.iter().map(|&n| linear.places[n]).collect();
-            let planned = Planned::new(device, &linear.externals, graph, &places, true);
-            if planned.memory.peak() <= budget {
-                return planned.compile(device);
-            }
+            let planned = Planned::new(device, &linear.externals, &graph, &places, true);
             if planned.memory.peak() < least.memory.peak() {
                 least = planned;
             }
         }
-        least.check(device, budget, limit)?;
-        least.compile(device)
+        least.check(device, budget, "the program's memory budget")?;
+        least.compile(device, &linear.graph)
     }
 
     /// Runs so many times with these external buffers; the results get buffers that nobody else holds.
     pub(super) fn run(&self, device: &Device, externals: Vec<Buffer>, times: usize) -> Result<Vec<Buffer>> {
         let mut externals = self.externals(device, externals)?;
-        let once = |_| profile::traced(self, &externals);
-        if !(0..times).map(once).collect::<Result<Vec<_>>>()?.contains(&true) {
-            self.executable.run_times(&externals, times)?;
+        match profile::trace() {
+            Some(trace) => (0..times).try_for_each(|_| trace.run(self, &externals))?,
+            None => self.executable.run_times(&externals, times)?,
         }
         Ok(externals.split_off(externals.len() - self.outputs.len()))
     }

@@ -116,12 +116,13 @@ impl std::fmt::Display for Profile {
 }
 
 /// The file that `ANYGRAD_PROFILE` names, and when it was opened.
-struct Trace {
+pub(super) struct Trace {
     file: Mutex<File>,
     begin: Instant,
 }
 
-fn trace() -> Option<&'static Trace> {
+/// The trace that was asked for, if one was.
+pub(super) fn trace() -> Option<&'static Trace> {
     static TRACE: OnceLock<Option<Trace>> = OnceLock::new();
     TRACE
         .get_or_init(|| {
@@ -139,22 +140,22 @@ fn trace() -> Option<&'static Trace> {
         .as_ref()
 }
 
-/// Runs and writes the kernels' times down, if a trace was asked for; `false` if not.
-pub(super) fn traced(compiled: &Compiled, externals: &[Buffer]) -> Result<bool> {
-    let Some(trace) = trace() else { return Ok(false) };
-    let mut at = trace.begin.elapsed().as_secs_f64() * 1e6;
-    let times = compiled.executable.timed(externals)?;
-    let mut text = String::new();
-    for (step, time) in compiled.plan.steps.iter().zip(times) {
-        let (name, micros) = (step.label.replace('\\', "/").replace('"', "'"), time.as_secs_f64() * 1e6);
-        let (bytes, operations) = (step.bytes(), step.kernel.operations());
-        text += &format!(
-            "{{\"name\":\"{name}\",\"ph\":\"X\",\"pid\":0,\"tid\":0,\"ts\":{at:.3},\"dur\":{micros:.3},\
-             \"args\":{{\"bytes\":{bytes},\"operations\":{operations}}}}},\n"
-        );
-        at += micros;
+impl Trace {
+    /// Runs once and writes the kernels' times down.
+    pub(super) fn run(&self, compiled: &Compiled, externals: &[Buffer]) -> Result<()> {
+        let mut at = self.begin.elapsed().as_secs_f64() * 1e6;
+        let times = compiled.executable.timed(externals)?;
+        let mut text = String::new();
+        for (step, time) in compiled.plan.steps.iter().zip(times) {
+            let (name, micros) = (step.label.replace('\\', "/").replace('"', "'"), time.as_secs_f64() * 1e6);
+            let (bytes, operations) = (step.bytes(), step.kernel.operations());
+            text += &format!(
+                "{{\"name\":\"{name}\",\"ph\":\"X\",\"pid\":0,\"tid\":0,\"ts\":{at:.3},\"dur\":{micros:.3},\
+                 \"args\":{{\"bytes\":{bytes},\"operations\":{operations}}}}},\n"
+            );
+            at += micros;
+        }
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(text.as_bytes()).map_err(|error| crate::Error::io("ANYGRAD_PROFILE".as_ref(), &error))
     }
-    let mut file = trace.file.lock().unwrap_or_else(PoisonError::into_inner);
-    file.write_all(text.as_bytes()).map_err(|error| crate::Error::io("ANYGRAD_PROFILE".as_ref(), &error))?;
-    Ok(true)
 }
