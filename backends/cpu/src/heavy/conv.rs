@@ -13,6 +13,7 @@ use super::direct::Direct;
 use super::geometry::Geometry;
 use super::real::{Matrix, Real, clear, join, widen};
 use super::weights::WeightGradient;
+use super::winograd::{Winograd, WinogradWeights};
 use super::{Job, is_half};
 use crate::crew::{Crew, Shared};
 
@@ -44,6 +45,21 @@ enum Loops {
     Columns,
     Direct(Direct),
     Weights(WeightGradient),
+    Winograd(Winograd),
+    WinogradWeights(WinogradWeights),
+}
+
+impl Loops {
+    /// The best for an f32 convolution.
+    fn new(kind: ConvKind, g: &Geometry, parts: usize, threads: usize) -> Loops {
+        if kind == ConvKind::WeightGradient {
+            let winograd = WinogradWeights::new(g).map(Loops::WinogradWeights);
+            return winograd.or_else(|| WeightGradient::new(g, parts).map(Loops::Weights)).unwrap_or(Loops::Columns);
+        }
+        let turned = kind == ConvKind::InputGradient;
+        let winograd = Winograd::new(g, turned, threads).map(Loops::Winograd);
+        winograd.or_else(|| Direct::new(g, turned, threads).map(Loops::Direct)).unwrap_or(Loops::Columns)
+    }
 }
 
 impl Convolution {
@@ -62,12 +78,7 @@ impl Convolution {
         let blocks = g.lines().div_ceil(lines);
         let widened = [half(p.a), half(p.b)];
         let nanoseconds = flops / 100 + g.batch * g.depth() * g.y_size() / 8;
-        let loops = match p.kind {
-            _ if dtype == DType::F64 => None,
-            ConvKind::WeightGradient => WeightGradient::new(&g, parts).map(Loops::Weights),
-            kind => Direct::new(&g, kind == ConvKind::InputGradient, threads).map(Loops::Direct),
-        };
-        let loops = loops.unwrap_or(Loops::Columns);
+        let loops = if dtype == DType::F64 { Loops::Columns } else { Loops::new(p.kind, &g, parts, threads) };
         let inputs = [p.a, p.b];
         Convolution { kind: p.kind, inputs, dtype, widened, lines, blocks, by_image, parts, nanoseconds, loops, g }
     }
@@ -81,6 +92,8 @@ impl Convolution {
         match &self.loops {
             Loops::Direct(direct) => direct.scratch(),
             Loops::Weights(weights) => weights.scratch(),
+            Loops::Winograd(winograd) => winograd.scratch(),
+            Loops::WinogradWeights(winograd) => winograd.scratch(),
             Loops::Columns if self.g.is_pointwise() => 0,
             Loops::Columns => self.g.depth() * self.lines * self.g.output[2] * self.size(),
         }
@@ -98,6 +111,8 @@ impl Convolution {
         let own = match &self.loops {
             Loops::Direct(direct) => direct.shared(),
             Loops::Weights(weights) => weights.shared(),
+            Loops::Winograd(winograd) => winograd.shared(),
+            Loops::WinogradWeights(winograd) => winograd.shared(),
             Loops::Columns if self.kind == ConvKind::WeightGradient => self.parts * self.weights() * self.size(),
             Loops::Columns => 0,
         };
@@ -108,6 +123,8 @@ impl Convolution {
         let how = match &self.loops {
             Loops::Direct(direct) => direct.explain(),
             Loops::Weights(weights) => weights.explain(),
+            Loops::Winograd(winograd) => winograd.explain(),
+            Loops::WinogradWeights(winograd) => winograd.explain(),
             Loops::Columns => format!("{} panels of {} lines per image", self.blocks, self.lines),
         };
         format!("conv {:?}, {how}", self.kind)
@@ -136,6 +153,8 @@ impl Convolution {
         match &self.loops {
             Loops::Direct(direct) => direct.run(crew, job, self.total(job), [a, b, core], extra),
             Loops::Weights(weights) => weights.run(crew, job, self.total(job), [a, b, core], extra),
+            Loops::Winograd(winograd) => winograd.run(crew, job, self.total(job), [a, b, core], extra),
+            Loops::WinogradWeights(winograd) => winograd.run(crew, job, self.total(job), [a, b, core], extra),
             Loops::Columns => self.multiply(crew, job, a, b),
         }
     }

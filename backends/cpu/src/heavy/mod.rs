@@ -13,6 +13,7 @@ mod scan;
 mod scatter;
 mod sort;
 mod weights;
+mod winograd;
 
 use anygrad_core::DType;
 use anygrad_core::kernel::{Core, Kernel};

@@ -43,6 +43,8 @@ pub(super) trait Number:
 /// registers: what fits 16 registers of AVX2 or 32 of AVX-512.
 #[expect(clippy::type_complexity, reason = "signatures of the functions below")]
 pub(super) struct Loops<T: 'static> {
+    /// Rows of a product that are kept in registers: their number should be a multiple.
+    pub(super) rows: usize,
     pub(super) product: unsafe fn([usize; 2], Matrix<T>, (*const T, usize), (*mut T, usize), bool),
     pub(super) weigh: unsafe fn(&mut [Row<T>], Option<(usize, usize)>, &mut Row<T>, &mut Row<T>) -> Row<T>,
     pub(super) slope: unsafe fn(&mut [Row<T>], &mut [Row<T>], Option<(usize, usize)>, &Row<T>, &Row<T>),
@@ -82,7 +84,7 @@ macro_rules! loops {
             ) {
                 slope::<$type, { $fused }>(weights, slopes, place, l, delta);
             }
-            Loops { product: product_here, weigh: weigh_here, slope: slope_here }
+            Loops { rows: $rows, product: product_here, weigh: weigh_here, slope: slope_here }
         }
     };
 }
