@@ -93,6 +93,26 @@ impl Walk {
         }
     }
 
+    /// Calls `each(lane, lanes, first, stride)` for every line of the lanes `start..start + n`; false, and no calls, if there
+    /// are masks. [`Walk::runs`] can say the same at more cost.
+    #[inline(always)]
+    pub(crate) fn lines(&self, start: usize, n: usize, mut each: impl FnMut(usize, usize, isize, isize)) -> bool {
+        let Some((last, rest)) = self.axes.split_last() else { return false };
+        if last.size == 0 || !self.axes.iter().all(Axis::is_whole) {
+            return false;
+        }
+        let (row, mut column) = if rest.is_empty() { (0, start) } else { (start / last.size, start % last.size) };
+        let (mut lane, mut rows) = (0, Rows::new(rest, row));
+        while lane < n {
+            let count = (n - lane).min(last.size - column);
+            let first = rows.next().unwrap_or(0) + column as isize * last.stride;
+            each(lane, count, first, last.stride);
+            lane += count;
+            column = 0;
+        }
+        true
+    }
+
     /// Calls `each` for every run of the lanes `start..start + n`, with element numbers counted from `base`.
     #[inline(always)]
     pub(crate) fn runs(&self, start: usize, n: usize, base: isize, mut each: impl FnMut(Run)) {

@@ -96,33 +96,57 @@ fn strided<S: Copy, T: Copy + Default>(
         out.fill(T::default());
         return;
     };
-    let n = out.len();
-    if let Some((rest, rows, last)) = access.lanes.short() {
-        let read = |at: isize| convert(element::<S>(base, access.offset + still + at));
-        match last.size {
-            2 => blocks::<T, 2>(rest, rows, last, start, out, read),
-            3 => blocks::<T, 3>(rest, rows, last, start, out, read),
-            _ => blocks::<T, 4>(rest, rows, last, start, out, read),
-        }
+    if short(access, start, out, |at| convert(element::<S>(base, access.offset + still + at))) {
         return;
     }
-    access.lanes.runs(start, n, access.offset + still, |run| {
-        let lanes = &mut out[run.lane..run.lane + run.lanes];
-        match (run.first, run.stride) {
-            (None, _) => lanes.fill(T::default()),
-            (Some(first), 0) => lanes.fill(convert(element(base, first))),
-            (Some(first), 1) => {
-                // SAFETY: as in `element`, for each of the run's contiguous elements.
-                let from = unsafe { std::slice::from_raw_parts(base.cast::<S>().offset(first), lanes.len()) };
+    let base = base.cast::<S>().wrapping_offset(access.offset + still);
+    let line = |lanes: &mut [T], first: isize, stride: isize| {
+        // SAFETY: as in `element`, for each of the line's elements.
+        let read = |i: usize, stride: isize| convert(unsafe { base.offset(first + i as isize * stride).read() });
+        match stride {
+            0 => lanes.fill(read(0, 0)),
+            1 => {
+                // SAFETY: as above.
+                let from = unsafe { std::slice::from_raw_parts(base.offset(first), lanes.len()) };
                 lanes.iter_mut().zip(from).for_each(|(out, &x)| *out = convert(x));
             }
-            (Some(first), stride) => {
-                for (i, out) in lanes.iter_mut().enumerate() {
-                    *out = convert(element(base, first + i as isize * stride));
+            // Windows of pooling.
+            2 => {
+                let (whole, tail) = lanes.as_chunks_mut::<4>();
+                let done = 4 * whole.len();
+                for (i, lanes) in whole.iter_mut().enumerate() {
+                    *lanes = std::array::from_fn(|lane| read(4 * i + lane, 2));
                 }
+                tail.iter_mut().enumerate().for_each(|(i, out)| *out = read(done + i, 2));
             }
+            stride => lanes.iter_mut().enumerate().for_each(|(i, out)| *out = read(i, stride)),
+        }
+    };
+    if access
+        .lanes
+        .lines(start, out.len(), |lane, lanes, first, stride| line(&mut out[lane..lane + lanes], first, stride))
+    {
+        return;
+    }
+    access.lanes.runs(start, out.len(), 0, |run| {
+        let lanes = &mut out[run.lane..run.lane + run.lanes];
+        match run.first {
+            None => lanes.fill(T::default()),
+            Some(first) => line(lanes, first, run.stride),
         }
     });
+}
+
+/// Fills `out` if runs along the last axis are short.
+#[inline(always)]
+fn short<T: Copy + Default>(access: &Access, start: usize, out: &mut [T], read: impl Fn(isize) -> T) -> bool {
+    let Some((rest, rows, last)) = access.lanes.short() else { return false };
+    match last.size {
+        2 => blocks::<T, 2>(rest, rows, last, start, out, read),
+        3 => blocks::<T, 3>(rest, rows, last, start, out, read),
+        _ => blocks::<T, 4>(rest, rows, last, start, out, read),
+    }
+    true
 }
 
 /// Elements along axes `rest.., rows, last` with `N` elements in the last: whole rows at once, the ends one by one.
@@ -153,24 +177,21 @@ fn blocks<T: Copy + Default, const N: usize>(
         let at = |row: usize, column: usize| first + row as isize * rows.stride + column as isize * last.stride;
         head.iter_mut().enumerate().for_each(|(i, out)| *out = read(at(row, column + i)));
         let row = row + usize::from(column != 0);
-        let mut whole = body.chunks_exact_mut(N);
-        let mut next = row;
+        // Arrays, not slices: the compiler must know how short they are.
+        let (whole, tail) = body.as_chunks_mut::<N>();
+        let end = row + whole.len();
         if rows.stride == 1 && last.stride == 0 {
             // Each element N times: gradients of pooling.
             let from = at(row, 0);
-            for (i, lanes) in (&mut whole).enumerate() {
-                lanes.fill(read(from + i as isize));
-                next += 1;
-            }
+            whole.iter_mut().enumerate().for_each(|(i, lanes)| *lanes = [read(from + i as isize); N]);
+        } else if rows.stride == 0 && !whole.is_empty() {
+            // The same elements again and again: numbers of places in a window.
+            whole.fill(std::array::from_fn(|i| read(at(row, i))));
+        } else {
+            let lanes = whole.iter_mut().enumerate();
+            lanes.for_each(|(i, lanes)| *lanes = std::array::from_fn(|column| read(at(row + i, column))));
         }
-        for lanes in &mut whole {
-            for (i, out) in lanes.iter_mut().enumerate() {
-                *out = read(at(next, i));
-            }
-            next += 1;
-        }
-        let tail = whole.into_remainder();
-        tail.iter_mut().enumerate().for_each(|(i, out)| *out = read(at(next, i)));
+        tail.iter_mut().enumerate().for_each(|(i, out)| *out = read(at(end, i)));
     }
 }
 
@@ -215,9 +236,16 @@ pub(super) fn gather(tile: &mut Tile<'_>, op: &Op) {
 #[inline(always)]
 pub(super) fn iota(tile: &Tile<'_>, result: usize, access: usize) {
     let (access, start, fixed, n) = tile.access(access);
+    let out = tile.write::<u32>(result, n);
+    if access.chain.is_empty()
+        && let Some(still) = access.fixed.place(fixed)
+        && short(access, start, out, |at| (access.offset + still + at) as u32)
+    {
+        return;
+    }
     let numbers = tile.numbers(n);
     access.indices(start, fixed, numbers);
-    for (out, &at) in tile.write::<u32>(result, n).iter_mut().zip(&*numbers) {
+    for (out, &at) in out.iter_mut().zip(&*numbers) {
         *out = if at == HIDDEN { 0 } else { at as u32 };
     }
 }

@@ -21,10 +21,13 @@ pub(super) trait Number: Copy + PartialOrd + Default {
     fn plus(self, other: Self) -> Self;
     fn times(self, other: Self) -> Self;
     fn is_nan(self) -> bool;
+    /// `self` where the mask's bits are set, else `other`: through bits, because of `if`s per lane the compiler makes masked
+    /// stores, which AMD's processors before Zen 4 do in microcode.
+    fn or(self, other: Self, mask: u32) -> Self;
 }
 
 macro_rules! number {
-    ($type:ty, $one:expr, $low:expr, $high:expr, $plus:expr, $times:expr, $nan:expr) => {
+    ($type:ty, $one:expr, $low:expr, $high:expr, $plus:expr, $times:expr, $nan:expr, $or:expr) => {
         impl Number for $type {
             const ONE: Self = $one;
             const LOWEST: Self = $low;
@@ -41,23 +44,50 @@ macro_rules! number {
             fn is_nan(self) -> bool {
                 $nan(self)
             }
+            #[inline(always)]
+            fn or(self, other: Self, mask: u32) -> Self {
+                $or(self, other, mask)
+            }
         }
     };
 }
 
-number!(f32, 1.0, f32::NEG_INFINITY, f32::INFINITY, |a, b| a + b, |a, b| a * b, f32::is_nan);
-number!(f64, 1.0, f64::NEG_INFINITY, f64::INFINITY, |a, b| a + b, |a, b| a * b, f64::is_nan);
-number!(i32, 1, i32::MIN, i32::MAX, i32::wrapping_add, i32::wrapping_mul, |_| false);
-number!(u32, 1, u32::MIN, u32::MAX, u32::wrapping_add, u32::wrapping_mul, |_| false);
+number!(
+    f32,
+    1.0,
+    f32::NEG_INFINITY,
+    f32::INFINITY,
+    |a, b| a + b,
+    |a, b| a * b,
+    f32::is_nan,
+    |a: f32, b: f32, m: u32| { f32::from_bits(a.to_bits() & m | b.to_bits() & !m) }
+);
+number!(
+    f64,
+    1.0,
+    f64::NEG_INFINITY,
+    f64::INFINITY,
+    |a, b| a + b,
+    |a, b| a * b,
+    f64::is_nan,
+    |a: f64, b: f64, m: u32| {
+        let m = i64::from(m as i32) as u64;
+        f64::from_bits(a.to_bits() & m | b.to_bits() & !m)
+    }
+);
+number!(i32, 1, i32::MIN, i32::MAX, i32::wrapping_add, i32::wrapping_mul, |_| false, |a, b, m: u32| {
+    a & m as i32 | b & !(m as i32)
+});
+number!(u32, 1, u32::MIN, u32::MAX, u32::wrapping_add, u32::wrapping_mul, |_| false, |a, b, m: u32| a & m | b & !m);
 
 #[inline(always)]
 fn larger<T: Number>(a: T, b: T) -> T {
-    if a.is_nan() || a >= b { a } else { b }
+    if a.is_nan() | (a >= b) { a } else { b }
 }
 
 #[inline(always)]
 fn smaller<T: Number>(a: T, b: T) -> T {
-    if a.is_nan() || a <= b { a } else { b }
+    if a.is_nan() | (a <= b) { a } else { b }
 }
 
 macro_rules! fold_with {
@@ -248,10 +278,11 @@ pub(super) fn take_better<T: Number>(which: Extremum, best: &mut T, number: &mut
         Extremum::Max => value > *best,
         Extremum::Min => value < *best,
     };
-    if *number < 0 || !best.is_nan() && (beats || value.is_nan()) {
-        *best = value;
-        *number = at;
-    }
+    // Without branches, so that loops over lanes become vector code.
+    let better = (*number < 0) | (!best.is_nan() & (beats | value.is_nan()));
+    let mask = 0_u32.wrapping_sub(u32::from(better));
+    *best = value.or(*best, mask);
+    *number = at.or(*number, mask);
 }
 
 /// Moves f32 sums to their f64 ones.
