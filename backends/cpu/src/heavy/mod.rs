@@ -4,7 +4,9 @@
 mod attention;
 mod conv;
 mod direct;
+mod gemm;
 mod geometry;
+mod lanes;
 mod matmul;
 mod micro;
 mod panel;

@@ -39,13 +39,14 @@ pub(super) trait Number:
     fn loops() -> Loops<Self>;
 }
 
+/// The signature of [`product`].
+pub(super) type Product<T> = unsafe fn([usize; 2], Matrix<T>, (*const T, usize), (*mut T, usize), bool);
+
 /// The loops over panels: [`product`], [`weigh`] and [`slope`]. Variants differ in the rows of a panel that are kept in
 /// registers: what fits 16 registers of AVX2 or 32 of AVX-512.
 #[expect(clippy::type_complexity, reason = "signatures of the functions below")]
 pub(super) struct Loops<T: 'static> {
-    /// Rows of a product that are kept in registers: their number should be a multiple.
-    pub(super) rows: usize,
-    pub(super) product: unsafe fn([usize; 2], Matrix<T>, (*const T, usize), (*mut T, usize), bool),
+    pub(super) product: Product<T>,
     pub(super) weigh: unsafe fn(&mut [Row<T>], Option<(usize, usize)>, &mut Row<T>, &mut Row<T>) -> Row<T>,
     pub(super) slope: unsafe fn(&mut [Row<T>], &mut [Row<T>], Option<(usize, usize)>, &Row<T>, &Row<T>),
 }
@@ -84,7 +85,7 @@ macro_rules! loops {
             ) {
                 slope::<$type, { $fused }>(weights, slopes, place, l, delta);
             }
-            Loops { rows: $rows, product: product_here, weigh: weigh_here, slope: slope_here }
+            Loops { product: product_here, weigh: weigh_here, slope: slope_here }
         }
     };
 }
@@ -155,12 +156,19 @@ unsafe fn product<T: Number, const ROWS: usize, const FUSED: bool>(
         unsafe { rows::<T, ROWS, FUSED>(k, a, (b, b_row), (c.wrapping_add(row * c_row), c_row), add) };
         row += ROWS;
     }
-    while row < m {
-        let a = Matrix { start: a.start.wrapping_add(row * a.row), ..a };
-        // SAFETY: as above, one row.
-        unsafe { rows::<T, 1, FUSED>(k, a, (b, b_row), (c.wrapping_add(row * c_row), c_row), add) };
-        row += 1;
+    // What is left as one block, too: its rows hide each other's latency.
+    let a = Matrix { start: a.start.wrapping_add(row * a.row), ..a };
+    let c = (c.wrapping_add(row * c_row), c_row);
+    macro_rules! rest {
+        ($($left:literal)*) => {
+            match m - row {
+                // SAFETY: as above.
+                $($left => unsafe { rows::<T, $left, FUSED>(k, a, (b, b_row), c, add) },)*
+                _ => {}
+            }
+        };
     }
+    rest!(1 2 3 4 5 6 7 8 9 10 11);
 }
 
 /// `R` rows of [`product`].

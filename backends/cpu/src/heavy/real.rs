@@ -1,10 +1,12 @@
-//! f32 and f64 as `gemm` multiplies them: any strides, one thread (the pool shares the work between calls).
+//! Products of f32 and f64 with any strides on one thread (the pool shares the work between calls): our own where they are
+//! faster, else those of `gemm`.
 #![expect(unsafe_code, reason = "gemm takes raw pointers")]
 
 use gemm_common::Parallelism;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
+use super::gemm;
 use crate::crew::{Crew, Shared};
 
 /// A matrix in memory: its first element and the steps to the next row and column.
@@ -26,12 +28,16 @@ pub(super) trait Real:
     unsafe fn gemm(sizes: [usize; 3], c: Matrix<Self>, add: bool, a: Matrix<Self>, b: Matrix<Self>);
 }
 
+/// `$own` multiplies and says true, or leaves it to `gemm`.
 macro_rules! real {
-    ($type:ty, $module:path) => {
+    ($type:ty, $module:path, $own:expr) => {
         impl Real for $type {
             #[inline]
             unsafe fn gemm([m, n, k]: [usize; 3], c: Matrix<$type>, add: bool, a: Matrix<$type>, b: Matrix<$type>) {
                 use $module as implementation;
+                if $own([m, n, k], c, add, a, b) {
+                    return;
+                }
                 // The kernels are made for results whose columns are contiguous: else compute the transposed product.
                 let (m, n, c, a, b) = if c.column < c.row {
                     let flip = |x: Matrix<$type>| Matrix { start: x.start, row: x.column, column: x.row };
@@ -68,8 +74,15 @@ macro_rules! real {
     };
 }
 
-real!(f32, gemm_f32::gemm::f32);
-real!(f64, gemm_f64::gemm::f64);
+real!(f32, gemm_f32::gemm::f32, |sizes, c: Matrix<f32>, add, a: Matrix<f32>, b: Matrix<f32>| {
+    let suits = gemm::suits(sizes, c);
+    if suits {
+        // SAFETY: the promise of `Real::gemm`.
+        unsafe { gemm::multiply(sizes, c, add, a, b) };
+    }
+    suits
+});
+real!(f64, gemm_f64::gemm::f64, |_, _, _, _, _| false);
 
 /// Sets `n` elements to zero.
 ///

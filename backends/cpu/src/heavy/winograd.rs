@@ -17,9 +17,10 @@ mod transform;
 mod weights;
 
 use super::geometry::Geometry;
+use super::lanes::Rows;
 use super::panel::LANES;
 pub(super) use forward::Winograd;
-use transform::{POSITIONS, Pixels, Planes, Tiles, Transforms};
+use transform::{POSITIONS, Pixels, Tiles, Transforms};
 pub(super) use weights::WinogradWeights;
 
 /// Cycles of 16 tiles: per pair of channels what is saved, per channel of input and output what transforms cost. Counted
@@ -95,7 +96,7 @@ struct Plane {
 ///
 /// # Safety
 /// `planes` are whole planes of `plane`, `to` is this thread's room for them.
-unsafe fn bring(t: &Transforms, plane: Plane, planes: Planes, [from, lines, line]: [usize; 3], to: *mut f32) {
+unsafe fn bring(t: &Transforms, plane: Plane, planes: Rows, [from, lines, line]: [usize; 3], to: *mut f32) {
     let [height, width] = plane.size;
     let first = plane.padding[1].min(line / LANES);
     let count = width.min(line / LANES - first);
@@ -109,9 +110,9 @@ unsafe fn bring(t: &Transforms, plane: Plane, planes: Planes, [from, lines, line
         }
         out[..first * LANES].fill(0.0);
         out[(first + count) * LANES..].fill(0.0);
-        let planes = Planes { start: planes.start.wrapping_add(at * width), pixels: count, ..planes };
+        let planes = Rows { start: planes.start.wrapping_add(at * width), length: count, ..planes };
         // SAFETY: a line of the planes, and its place in the room.
-        unsafe { (t.to_pixels)(planes, out.as_mut_ptr().add(first * LANES)) };
+        unsafe { (t.turns.to_lanes)(planes, out.as_mut_ptr().add(first * LANES)) };
     }
 }
 
@@ -135,11 +136,11 @@ unsafe fn transform_input(
     let rows = cut.rows_of(band, g);
     for block in (0..channels).step_by(LANES) {
         for image in 0..images {
-            let planes = Planes {
+            let planes = Rows {
                 start: x.wrapping_add((image * g.c_in + first + block) * g.x_size()),
                 apart: g.x_size(),
-                channels: LANES.min(channels - block),
-                pixels: 0,
+                rows: LANES.min(channels - block),
+                length: 0,
             };
             let lines = [2 * band * cut.rows, 2 * rows + 2, cut.line()];
             // SAFETY: the caller's promise.

@@ -1,11 +1,12 @@
 //! The forward convolution, and the input gradient as the forward convolution of `dy` with turned weights.
 #![expect(unsafe_code, reason = "images and scratch are raw memory")]
 
-use super::transform::{POSITIONS, Pixels, Planes, Tiles, Transforms, transforms};
+use super::transform::{POSITIONS, Pixels, Tiles, Transforms, transforms};
 use super::{Cut, LANES, padded, positions, suits, transform_input};
 use crate::crew::{Crew, Shared};
 use crate::heavy::Job;
 use crate::heavy::geometry::Geometry;
+use crate::heavy::lanes::Rows;
 use crate::heavy::panel::{Loops, Number};
 use crate::heavy::real::Matrix;
 
@@ -45,11 +46,6 @@ impl Winograd {
         Some(Winograd { g, turned, cut, transforms, loops: f32::loops(), whole, parts })
     }
 
-    /// Rows of a product: tiles of a block, and what completes the last rows that are kept in registers.
-    fn rows(&self) -> usize {
-        self.cut.tiles().next_multiple_of(self.loops.rows)
-    }
-
     fn panels(&self) -> usize {
         self.g.c_out.div_ceil(LANES)
     }
@@ -66,7 +62,7 @@ impl Winograd {
 
     /// Bytes per thread: transformed tiles of input and output, pixels.
     pub(in crate::heavy) fn scratch(&self) -> usize {
-        (positions(self.rows() * (padded(self.g.c_in) + LANES)) + self.cut.pixels()) * 4
+        (positions(self.cut.tiles() * (padded(self.g.c_in) + LANES)) + self.cut.pixels()) * 4
     }
 
     pub(in crate::heavy) fn explain(&self) -> String {
@@ -151,25 +147,26 @@ impl Winograd {
         let (g, cut, t) = (&self.g, &self.cut, &self.transforms);
         let (width, images, rows) = (padded(g.c_in), to - from, cut.rows_of(band, g));
         let inputs = scratch.cast::<f32>();
-        let outputs = inputs.wrapping_add(positions(self.rows() * width));
-        let pixels = outputs.wrapping_add(positions(self.rows() * LANES));
+        let outputs = inputs.wrapping_add(positions(self.cut.tiles() * width));
+        let pixels = outputs.wrapping_add(positions(self.cut.tiles() * LANES));
         let x = x.get().wrapping_add(from * g.c_in * g.x_size());
-        let apart = self.rows() * width;
+        let apart = self.cut.tiles() * width;
         // SAFETY: the caller's promise; rooms are as `scratch()` says.
         unsafe { transform_input(t, g, cut, band, (x, images), (0, g.c_in), pixels, (inputs, width, apart)) };
-        let count = (images * rows * cut.across).next_multiple_of(self.loops.rows);
+        let count = images * rows * cut.across;
         for panel in panels[0]..panels[1] {
             for position in 0..POSITIONS {
                 let a = Matrix { start: inputs.wrapping_add(position * apart), row: width, column: 1 };
                 let b = packed.get().wrapping_add(panel * self.panel() + position * g.c_in * LANES);
-                let c = outputs.wrapping_add(position * self.rows() * LANES);
+                let c = outputs.wrapping_add(position * self.cut.tiles() * LANES);
                 // SAFETY: as above.
                 unsafe { (self.loops.product)([count, g.c_in], a, (b, LANES), (c, LANES), false) };
             }
             for image in 0..images {
                 for row in 0..rows {
                     let tile = (image * rows + row) * cut.across * LANES;
-                    let from = Tiles { start: outputs.wrapping_add(tile), step: LANES, apart: self.rows() * LANES };
+                    let from =
+                        Tiles { start: outputs.wrapping_add(tile), step: LANES, apart: self.cut.tiles() * LANES };
                     let to = Pixels { start: pixels.wrapping_add(2 * row * cut.line()), line: cut.line() };
                     // SAFETY: as above.
                     unsafe { (t.output)(from, cut.across, to) };
@@ -177,14 +174,14 @@ impl Winograd {
                 let first = 2 * band * cut.rows;
                 let plane = ((from + image) * g.c_out + panel * LANES) * g.y_size();
                 for line in 0..(2 * rows).min(g.output[1] - first) {
-                    let to = Planes {
+                    let to = Rows {
                         start: y.get().wrapping_add(plane + (first + line) * g.output[2]),
                         apart: g.y_size(),
-                        channels: LANES.min(g.c_out - panel * LANES),
-                        pixels: g.output[2],
+                        rows: LANES.min(g.c_out - panel * LANES),
+                        length: g.output[2],
                     };
                     // SAFETY: as above.
-                    unsafe { (t.to_planes)(pixels.wrapping_add(line * cut.line()), to) };
+                    unsafe { (t.turns.from_lanes)(pixels.wrapping_add(line * cut.line()), to) };
                 }
             }
         }

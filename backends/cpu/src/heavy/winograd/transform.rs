@@ -2,19 +2,11 @@
 //! the widest extension). Every vector is a channel block of one pixel or of one position of a tile.
 #![expect(unsafe_code, reason = "vector intrinsics and raw pointers")]
 
+use crate::heavy::lanes::{Turns, turns};
 use crate::heavy::panel::LANES;
 
 /// Positions of a transformed tile.
 pub(super) const POSITIONS: usize = 16;
-
-/// Many pixels of some planes: first element, elements from one plane to the next, planes (at most [`LANES`]), pixels.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Planes {
-    pub(super) start: *mut f32,
-    pub(super) apart: usize,
-    pub(super) channels: usize,
-    pub(super) pixels: usize,
-}
 
 /// A row of tiles as pixels `[line][pixel][LANES]`, a tile two pixels after the other.
 #[derive(Clone, Copy, Debug)]
@@ -36,10 +28,8 @@ pub(super) struct Tiles {
 /// arguments describe must be this thread's (or unchanging, where it is read).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Transforms {
-    /// Planes to pixels; lanes without a channel become 0.
-    pub(super) to_pixels: unsafe fn(Planes, *mut f32),
-    /// Pixels to planes.
-    pub(super) to_planes: unsafe fn(*const f32, Planes),
+    /// Between planes and channels side by side.
+    pub(super) turns: Turns,
     /// `B^T d B` of tiles of 4 x 4 pixels.
     pub(super) input: unsafe fn(Pixels, usize, Tiles),
     /// `A^T m A`, 2 x 2 pixels.
@@ -55,8 +45,8 @@ pub(super) struct Transforms {
 /// The transforms of this machine.
 pub(super) fn transforms() -> Option<Transforms> {
     #[cfg(target_arch = "x86_64")]
-    if crate::tile::level() >= 3 {
-        return Some(avx2::TRANSFORMS);
+    if let Some(turns) = turns() {
+        return Some(avx2::transforms(turns));
     }
     None
 }
@@ -65,80 +55,14 @@ pub(super) fn transforms() -> Option<Transforms> {
 mod avx2 {
     use std::arch::x86_64::*;
 
-    use super::{LANES, POSITIONS, Pixels, Planes, Tiles, Transforms};
+    use super::{LANES, POSITIONS, Pixels, Tiles, Transforms, Turns};
 
-    pub(super) const TRANSFORMS: Transforms =
-        Transforms { to_pixels, to_planes, input, output, slope, weights, weight_slope };
+    pub(super) fn transforms(turns: Turns) -> Transforms {
+        Transforms { turns, input, output, slope, weights, weight_slope }
+    }
 
     /// Lanes of a vector, and their shares of a block.
     const WIDE: usize = 8;
-
-    #[target_feature(enable = "avx2,fma")]
-    fn transpose(r: [__m256; 8]) -> [__m256; 8] {
-        let pair = |i: usize| (_mm256_unpacklo_ps(r[i], r[i + 1]), _mm256_unpackhi_ps(r[i], r[i + 1]));
-        let ((a, b), (c, d), (e, f), (g, h)) = (pair(0), pair(2), pair(4), pair(6));
-        let low = [_mm256_shuffle_ps(a, c, 0x44), _mm256_shuffle_ps(a, c, 0xee)];
-        let low = [low[0], low[1], _mm256_shuffle_ps(b, d, 0x44), _mm256_shuffle_ps(b, d, 0xee)];
-        let high = [_mm256_shuffle_ps(e, g, 0x44), _mm256_shuffle_ps(e, g, 0xee)];
-        let high = [high[0], high[1], _mm256_shuffle_ps(f, h, 0x44), _mm256_shuffle_ps(f, h, 0xee)];
-        std::array::from_fn(|i| match i {
-            0..4 => _mm256_permute2f128_ps(low[i], high[i], 0x20),
-            _ => _mm256_permute2f128_ps(low[i - 4], high[i - 4], 0x31),
-        })
-    }
-
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn to_pixels(from: Planes, to: *mut f32) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let full = if from.pixels >= WIDE { from.channels / WIDE } else { 0 };
-            for block in 0..full {
-                let x = from.start.add(block * WIDE * from.apart);
-                let mut pixel = 0;
-                while pixel < from.pixels {
-                    // The last vectors overlap the ones before.
-                    let at = pixel.min(from.pixels - WIDE);
-                    let rows = transpose(std::array::from_fn(|c| _mm256_loadu_ps(x.add(c * from.apart + at))));
-                    for (i, row) in rows.into_iter().enumerate() {
-                        _mm256_storeu_ps(to.add((at + i) * LANES + block * WIDE), row);
-                    }
-                    pixel += WIDE;
-                }
-            }
-            for channel in full * WIDE..LANES {
-                for pixel in 0..from.pixels {
-                    let inside = channel < from.channels;
-                    let x = if inside { *from.start.add(channel * from.apart + pixel) } else { 0.0 };
-                    *to.add(pixel * LANES + channel) = x;
-                }
-            }
-        }
-    }
-
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn to_planes(from: *const f32, to: Planes) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let full = if to.pixels >= WIDE { to.channels / WIDE } else { 0 };
-            for block in 0..full {
-                let y = to.start.add(block * WIDE * to.apart);
-                let mut pixel = 0;
-                while pixel < to.pixels {
-                    let at = pixel.min(to.pixels - WIDE);
-                    let rows = std::array::from_fn(|i| _mm256_loadu_ps(from.add((at + i) * LANES + block * WIDE)));
-                    for (c, row) in transpose(rows).into_iter().enumerate() {
-                        _mm256_storeu_ps(y.add(c * to.apart + at), row);
-                    }
-                    pixel += WIDE;
-                }
-            }
-            for channel in full * WIDE..to.channels {
-                for pixel in 0..to.pixels {
-                    *to.start.add(channel * to.apart + pixel) = *from.add(pixel * LANES + channel);
-                }
-            }
-        }
-    }
 
     /// `B^T` times a column.
     #[target_feature(enable = "avx2,fma")]

@@ -2,11 +2,12 @@
 //! ranges, so that results do not depend on threads.
 #![expect(unsafe_code, reason = "images and scratch are raw memory")]
 
-use super::transform::{POSITIONS, Pixels, Planes, Tiles, Transforms, transforms};
+use super::transform::{POSITIONS, Pixels, Tiles, Transforms, transforms};
 use super::{Cut, LANES, Plane, bring, padded, positions, suits, transform_input};
 use crate::crew::{Crew, Shared};
 use crate::heavy::Job;
 use crate::heavy::geometry::Geometry;
+use crate::heavy::lanes::Rows;
 use crate::heavy::panel::{Loops, Number};
 use crate::heavy::real::{Matrix, clear};
 
@@ -42,7 +43,7 @@ impl WinogradWeights {
         }
         let loops = f32::loops();
         let blocks = g.c_in.div_ceil(LANES);
-        let sums = 4 * positions(padded(g.c_in) * g.c_out.next_multiple_of(loops.rows));
+        let sums = 4 * positions(padded(g.c_in) * g.c_out);
         let parts = (SUMS / sums).clamp(1, 8).min(g.batch);
         let range = blocks.div_ceil(8_usize.div_ceil(parts).min(blocks));
         // Blocks must not reach over parts.
@@ -52,14 +53,9 @@ impl WinogradWeights {
         Some(WinogradWeights { g: g.clone(), cut, transforms, loops, parts, ranges: blocks.div_ceil(range), range })
     }
 
-    /// Rows of a product: channels of y, and what completes the last rows that are kept in registers.
-    fn rows(&self) -> usize {
-        self.g.c_out.next_multiple_of(self.loops.rows)
-    }
-
-    /// Elements of a part's sums: `[block of channels][position][rows][LANES]`.
+    /// Elements of a part's sums: `[block of channels][position][c_out][LANES]`.
     fn sums(&self) -> usize {
-        positions(padded(self.g.c_in) * self.rows())
+        positions(padded(self.g.c_in) * self.g.c_out)
     }
 
     /// Bytes of shared workspace: each part's sums.
@@ -67,10 +63,10 @@ impl WinogradWeights {
         self.parts * self.sums() * 4
     }
 
-    /// Bytes per thread: transformed tiles of x and of dy (the last product reads rows past the end), pixels.
+    /// Bytes per thread: transformed tiles of x and of dy, pixels.
     pub(in crate::heavy) fn scratch(&self) -> usize {
         let tiles = positions(self.cut.tiles() * (padded(self.g.c_out) + self.range * LANES));
-        (tiles + self.rows() + self.cut.pixels()) * 4
+        (tiles + self.cut.pixels()) * 4
     }
 
     pub(in crate::heavy) fn explain(&self) -> String {
@@ -89,7 +85,7 @@ impl WinogradWeights {
         sums: Shared<f32>,
     ) -> bool {
         let (g, images, blocks) = (&self.g, self.g.batch.div_ceil(self.parts), self.g.c_in.div_ceil(LANES));
-        let block = positions(self.rows() * LANES);
+        let block = positions(self.g.c_out * LANES);
         let ran = crew.run(self.parts * self.ranges, total, |task, scratch| {
             let (part, range) = (task / self.ranges, task % self.ranges);
             let (first, end) = (range * self.range, ((range + 1) * self.range).min(blocks));
@@ -125,16 +121,16 @@ impl WinogradWeights {
         let (images, rows) = (to - from, cut.rows_of(band, g));
         let (wide, narrow) = (padded(g.c_out), self.range * LANES);
         let slopes = scratch.cast::<f32>();
-        let inputs = slopes.wrapping_add(positions(cut.tiles() * wide) + self.rows());
+        let inputs = slopes.wrapping_add(positions(cut.tiles() * wide) + self.g.c_out);
         let pixels = inputs.wrapping_add(positions(cut.tiles() * narrow));
         let plane = Plane { size: [g.output[1], g.output[2]], padding: [0, 0] };
         for block in (0..g.c_out).step_by(LANES) {
             for image in 0..images {
-                let planes = Planes {
+                let planes = Rows {
                     start: dy.wrapping_add(((from + image) * g.c_out + block) * g.y_size()),
                     apart: g.y_size(),
-                    channels: LANES.min(g.c_out - block),
-                    pixels: 0,
+                    rows: LANES.min(g.c_out - block),
+                    length: 0,
                 };
                 let lines = [2 * band * cut.rows, 2 * rows, cut.line()];
                 // SAFETY: the caller's promise; rooms are as `scratch()` says.
@@ -159,9 +155,9 @@ impl WinogradWeights {
                 let a = slopes.wrapping_add(position * cut.tiles() * wide);
                 let a = Matrix { start: a, row: 1, column: wide };
                 let b = inputs.wrapping_add(position * cut.tiles() * narrow + block * LANES);
-                let c = sums.wrapping_add((block * POSITIONS + position) * self.rows() * LANES);
+                let c = sums.wrapping_add((block * POSITIONS + position) * self.g.c_out * LANES);
                 // SAFETY: as above.
-                unsafe { (self.loops.product)([self.rows(), depth], a, (b, narrow), (c, LANES), true) };
+                unsafe { (self.loops.product)([self.g.c_out, depth], a, (b, narrow), (c, LANES), true) };
             }
         }
     }
@@ -174,7 +170,7 @@ impl WinogradWeights {
                 let (mut all, mut taps) = ([[0.0_f32; LANES]; POSITIONS], [[0.0_f32; LANES]; 9]);
                 for part in 0..self.parts {
                     for (position, all) in all.iter_mut().enumerate() {
-                        let row = (block * POSITIONS + position) * self.rows() + out;
+                        let row = (block * POSITIONS + position) * self.g.c_out + out;
                         // SAFETY: a row of sums, finished.
                         let row = unsafe { *sums.get().add(part * self.sums() + row * LANES).cast::<[f32; LANES]>() };
                         all.iter_mut().zip(row).for_each(|(all, x)| *all += x);
