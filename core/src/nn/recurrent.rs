@@ -1,9 +1,11 @@
 //! [`Rnn`], [`Gru`] and [`Lstm`], with PyTorch's names, gate order and formulas.
 //!
-//! All times' input projections are one matrix product; each step then takes one more (hidden to gates) and one fused
-//! elementwise kernel. Steps are unrolled in the graph; equal kernels are compiled once.
+//! All times' input projections are one batched product; each step then takes one more (hidden to gates) and fused
+//! elementwise kernels. Steps are unrolled in the graph; equal kernels are compiled once.
+//!
+//! Inside, states and gates are columns, `[hidden, batch]` and `[gates * hidden, batch]`: a gate is a contiguous part, its
+//! gradient is written where the product of the step before reads it, and weights are left sides, which no product packs.
 
-use super::linear::affine;
 use super::module::Visitor;
 use super::{Dropout, Module, init};
 use crate::device::Device;
@@ -55,8 +57,17 @@ struct Stack {
     dropout: Dropout,
 }
 
-/// One step: `(input projection [batch, gates * hidden], weights, state) -> new state`, whose first part is the output.
+/// One step: `(input projection [gates * hidden, batch], weights, state) -> new state`, whose first part is the output.
 type Step<'a> = dyn Fn(&Tensor, &RecurrentWeights, &[Tensor]) -> Vec<Tensor> + 'a;
+
+/// What differs between the three.
+struct Kind<'a> {
+    /// Parts of the state.
+    parts: usize,
+    /// Whether `bias_hh` is only ever added to the input projection: then it is, for all times at once.
+    joint: bool,
+    step: &'a Step<'a>,
+}
 
 impl Stack {
     #[track_caller]
@@ -84,16 +95,18 @@ impl Stack {
 
     /// Outputs of the last layer and the last states (one tensor `[layers * directions, batch, hidden]` per state part).
     #[track_caller]
-    fn run(&self, name: &str, x: &Tensor, state: &[&Tensor], parts: usize, step: &Step<'_>) -> (Tensor, Vec<Tensor>) {
+    fn run(&self, name: &str, x: &Tensor, state: &[&Tensor], kind: &Kind<'_>) -> (Tensor, Vec<Tensor>) {
+        let Kind { parts, joint, step } = *kind;
         let axes = if self.options.batch_first { "[batch, time, " } else { "[time, batch, " };
         if x.rank() != 3 || x.shape()[2] != self.inputs {
             fail(name, format!("x is {:?}, but must be {axes}{}]", x.shape(), self.inputs));
         }
-        let swap = |t: &Tensor| if self.options.batch_first { t.permute_to(&[1, 0, 2]) } else { t.clone() };
-        let mut x = swap(x);
-        let (time, batch) = (x.shape()[0], x.shape()[1]);
+        // To and from [time, channels, batch].
+        let (to, from) = if self.options.batch_first { ([1, 2, 0], [2, 0, 1]) } else { ([0, 2, 1], [0, 2, 1]) };
+        let mut x = x.permute_to(&to);
+        let (time, batch) = (x.shape()[0], x.shape()[2]);
         if time == 0 {
-            fail(name, format!("x is {:?}: there must be at least one time", x.shape()));
+            fail(name, format!("x is {:?} as [time, channels, batch]: there must be at least one time", x.shape()));
         }
         let expected = [self.weights.len(), batch, self.hidden];
         for part in state {
@@ -108,35 +121,38 @@ impl Stack {
             for direction in 0..directions {
                 let number = layer * directions + direction;
                 let weights = &self.weights[number];
-                let projected = project(&x, &weights.weight_ih, &weights.bias_ih);
+                let mut projected = project(&x, &weights.weight_ih, &weights.bias_ih);
+                if let (true, Some(bias)) = (joint, &weights.bias_hh) {
+                    projected = projected + column(bias);
+                }
                 let start = |i: usize| match state.get(i) {
-                    Some(part) => row(part, number),
-                    None => Tensor::full(&[batch, self.hidden], 0.0, x.dtype(), x.device()),
+                    Some(part) => row(part, number).permute_to(&[1, 0]),
+                    None => Tensor::full(&[self.hidden, batch], 0.0, x.dtype(), x.device()),
                 };
                 let mut now: Vec<Tensor> = (0..parts).map(start).collect();
                 let mut outputs = Vec::with_capacity(time);
                 for i in 0..time {
                     let at = if direction == 1 { time - 1 - i } else { i };
                     now = step(&row(&projected, at), weights, &now);
-                    outputs.push(now[0].reshape_to(&[1, batch, self.hidden]));
+                    outputs.push(now[0].reshape_to(&[1, self.hidden, batch]));
                 }
                 if direction == 1 {
                     outputs.reverse();
                 }
                 sides.push(Tensor::concat(&outputs));
                 for (all, part) in last.iter_mut().zip(&now) {
-                    all.push(part.reshape_to(&[1, batch, self.hidden]));
+                    all.push(part.permute_to(&[1, 0]).reshape_to(&[1, batch, self.hidden]));
                 }
             }
             x = match &sides[..] {
-                [forward, backward] => last_axis_concat(forward, backward),
+                [forward, backward] => channel_concat(forward, backward),
                 _ => sides[0].clone(),
             };
             if layer + 1 < self.options.layers {
                 x = self.dropout.forward(&x);
             }
         }
-        (swap(&x), last.iter().map(|parts| Tensor::concat(parts)).collect())
+        (x.permute_to(&from), last.iter().map(|parts| Tensor::concat(parts)).collect())
     }
 }
 
@@ -158,30 +174,37 @@ fn suffix(i: usize, directions: usize) -> String {
     format!("_l{}{}", i / directions, if i % directions == 1 { "_reverse" } else { "" })
 }
 
+/// `weight x + bias`, where `x` is `[.., inputs, batch]`.
 #[track_caller]
 fn project(x: &Tensor, weight: &Var, bias: &Option<Var>) -> Tensor {
-    let y = affine(x, &weight.get());
+    let y = weight.get().matmul(x);
     match bias {
-        Some(bias) => &y + &bias.get(),
+        Some(bias) => y + column(bias),
         None => y,
     }
 }
 
-/// `x[i]` of `[n, batch, width]`.
+/// A bias beside a batch of columns.
+fn column(bias: &Var) -> Tensor {
+    let bias = bias.get();
+    bias.reshape_to(&[bias.shape()[0], 1])
+}
+
+/// `x[i]` of a tensor of three axes.
 fn row(x: &Tensor, i: usize) -> Tensor {
     let shape = x.shape();
     x.slice_to(&[(i, i + 1), (0, shape[1]), (0, shape[2])]).reshape_to(&shape[1..])
 }
 
-/// Two `[time, batch, hidden]` side by side.
-fn last_axis_concat(a: &Tensor, b: &Tensor) -> Tensor {
-    let first = |t: &Tensor| t.permute_to(&[2, 0, 1]);
-    Tensor::concat(&[first(a), first(b)]).permute_to(&[1, 2, 0])
+/// Two `[time, hidden, batch]`, channels after channels.
+fn channel_concat(a: &Tensor, b: &Tensor) -> Tensor {
+    let first = |t: &Tensor| t.permute_to(&[1, 0, 2]);
+    Tensor::concat(&[first(a), first(b)]).permute_to(&[1, 0, 2])
 }
 
-/// Gate `i` of `[batch, gates * hidden]`.
+/// Gate `i` of `[gates * hidden, batch]`.
 fn gate(x: &Tensor, i: usize, hidden: usize) -> Tensor {
-    x.slice_to(&[(0, x.shape()[0]), (i * hidden, (i + 1) * hidden)])
+    x.slice_to(&[(i * hidden, (i + 1) * hidden), (0, x.shape()[1])])
 }
 
 /// The plain recurrence `h = tanh(W_ih x + b_ih + W_hh h + b_hh)`.
@@ -219,11 +242,11 @@ impl Rnn {
     #[track_caller]
     pub fn forward(&self, x: &Tensor, state: Option<&Tensor>) -> (Tensor, Tensor) {
         let step = |x: &Tensor, w: &RecurrentWeights, h: &[Tensor]| {
-            let sum = x + &project(&h[0], &w.weight_hh, &w.bias_hh);
+            let sum = x + &w.weight_hh.get().matmul(&h[0]);
             vec![if self.relu { sum.relu() } else { sum.tanh() }]
         };
         let state: Vec<&Tensor> = state.into_iter().collect();
-        let (y, mut last) = self.stack.run("Rnn", x, &state, 1, &step);
+        let (y, mut last) = self.stack.run("Rnn", x, &state, &Kind { parts: 1, joint: true, step: &step });
         (y, last.remove(0))
     }
 }
@@ -262,7 +285,7 @@ impl Gru {
             vec![&n + &(&z * &(&h[0] - &n))]
         };
         let state: Vec<&Tensor> = state.into_iter().collect();
-        let (y, mut last) = self.stack.run("Gru", x, &state, 1, &step);
+        let (y, mut last) = self.stack.run("Gru", x, &state, &Kind { parts: 1, joint: false, step: &step });
         (y, last.remove(0))
     }
 }
@@ -295,14 +318,14 @@ impl Lstm {
     pub fn forward(&self, x: &Tensor, state: Option<(&Tensor, &Tensor)>) -> (Tensor, (Tensor, Tensor)) {
         let hidden = self.stack.hidden;
         let step = |x: &Tensor, w: &RecurrentWeights, state: &[Tensor]| {
-            let sum = x + &project(&state[0], &w.weight_hh, &w.bias_hh);
+            let sum = x + &w.weight_hh.get().matmul(&state[0]);
             let (i, f) = (gate(&sum, 0, hidden).sigmoid(), gate(&sum, 1, hidden).sigmoid());
             let (g, o) = (gate(&sum, 2, hidden).tanh(), gate(&sum, 3, hidden).sigmoid());
             let c = f * &state[1] + i * g;
             vec![o * c.tanh(), c]
         };
         let state: Vec<&Tensor> = state.into_iter().flat_map(|(h, c)| [h, c]).collect();
-        let (y, mut last) = self.stack.run("Lstm", x, &state, 2, &step);
+        let (y, mut last) = self.stack.run("Lstm", x, &state, &Kind { parts: 2, joint: true, step: &step });
         let c = last.remove(1);
         (y, (last.remove(0), c))
     }

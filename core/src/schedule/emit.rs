@@ -49,6 +49,9 @@ pub(crate) fn reads(graph: &Graph, groups: &Groups, group: &Group) -> Reads {
         if !seen.insert(node) {
             continue;
         }
+        if matches!(graph.nodes[node].op, Op::Constant(_)) {
+            continue;
+        }
         if groups.stored[node] {
             nodes.push(node);
         } else {
@@ -225,7 +228,8 @@ impl<'a> Emitter<'a> {
                     return Err(NeedsBuffer(node));
                 }
             }
-            None if self.groups.stored[node] => {
+            // A constant that some core needs in a buffer is still a constant elsewhere.
+            None if self.groups.stored[node] && !matches!(self.graph.nodes[node].op, Op::Constant(_)) => {
                 let input = self.input(node, 0);
                 self.push(Inst::Load { input, layout })
             }

@@ -82,6 +82,14 @@ pub(crate) fn choose(graph: &Graph, forced: &[bool], fuse: bool) -> Vec<bool> {
             uses[input] += if passes { uses[number] } else { 1 };
             repeated[input] |= repeats || (passes && repeated[number]);
         }
+        if node.op == Op::Concat {
+            // Computed parts are written where they belong, by the kernels of what they are computed from.
+            for &input in &node.inputs {
+                let part = unreshaped(graph, input);
+                let op = &graph.nodes[part].op;
+                stored[part] |= !op.is_movement() && !is_generated(op);
+            }
+        }
         if is_heavy(&node.op) {
             for &input in &node.inputs {
                 let source = base(graph, input);
@@ -105,6 +113,10 @@ pub(crate) fn choose(graph: &Graph, forced: &[bool], fuse: bool) -> Vec<bool> {
         let own = if node.op.is_movement() || is_generated(&node.op) { 0 } else { cost(&node.op) };
         let (mut w, mut l, mut b) = (own, 0, 0);
         for &input in &node.inputs {
+            // Also where some core needs it in a buffer.
+            if matches!(graph.nodes[input].op, Op::Constant(_)) {
+                continue;
+            }
             let leaf = matches!(graph.nodes[input].op, Op::Input(_));
             w += if stored[input] { 0 } else { weight[input] };
             l += if stored[input] { 1 } else { loads[input] };
@@ -134,4 +146,12 @@ fn live(graph: &Graph) -> Vec<bool> {
         }
     }
     live
+}
+
+/// The node of which this one is a reshape.
+fn unreshaped(graph: &Graph, mut node: usize) -> usize {
+    while graph.nodes[node].op == Op::Reshape {
+        node = graph.nodes[node].inputs[0];
+    }
+    node
 }

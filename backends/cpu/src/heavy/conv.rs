@@ -14,7 +14,7 @@ use super::geometry::Geometry;
 use super::real::{Matrix, Real, clear, join, widen};
 use super::weights::WeightGradient;
 use super::winograd::{Winograd, WinogradWeights};
-use super::{Job, is_half};
+use super::{Job, gemm, is_half};
 use crate::crew::{Crew, Shared};
 
 /// Bytes of columns at a time: half of a second-level cache of 1 MiB.
@@ -94,9 +94,25 @@ impl Convolution {
             Loops::Weights(weights) => weights.scratch(),
             Loops::Winograd(winograd) => winograd.scratch(),
             Loops::WinogradWeights(winograd) => winograd.scratch(),
-            Loops::Columns if self.g.is_pointwise() => 0,
-            Loops::Columns => self.g.depth() * self.lines * self.g.output[2] * self.size(),
+            Loops::Columns => self.panel() + self.room(),
         }
+    }
+
+    /// Bytes of a panel of columns.
+    fn panel(&self) -> usize {
+        let own = !self.g.is_pointwise();
+        if own { (self.g.depth() * self.lines * self.g.output[2] * self.size()).next_multiple_of(64) } else { 0 }
+    }
+
+    /// Bytes of packed operands behind the panel.
+    fn room(&self) -> usize {
+        let (depth, out, places) = (self.g.depth(), self.g.c_out, self.lines * self.g.output[2]);
+        let sizes = match self.kind {
+            ConvKind::Forward => [out, places, depth],
+            ConvKind::InputGradient => [depth, places, out],
+            ConvKind::WeightGradient => [out, depth, places],
+        };
+        gemm::room(sizes) * self.size()
     }
 
     fn widened_bytes(&self) -> usize {
@@ -205,7 +221,10 @@ impl Convolution {
                 let weights = w.get().wrapping_add(group * g.c_out * depth);
                 let weights = Matrix { start: weights, row: depth, column: 1 };
                 // SAFETY: verified operands; this task alone writes these places of y and uses this panel.
-                unsafe { T::gemm([g.c_out, places, depth], c, false, weights, self.columns(x, block, panel)) };
+                unsafe {
+                    let operands = [weights, self.columns(x, block, panel)];
+                    T::gemm([g.c_out, places, depth], c, false, operands, panel.byte_add(self.panel()));
+                }
             }
         };
         if self.by_image {
@@ -250,10 +269,10 @@ impl Convolution {
                 unsafe {
                     if g.is_pointwise() {
                         let c = Matrix { start: dx.wrapping_add(from * g.output[2]), row: y_size, column: 1 };
-                        T::gemm([depth, places, g.c_out], c, false, weights, dy);
+                        T::gemm([depth, places, g.c_out], c, false, [weights, dy], panel.byte_add(self.panel()));
                     } else {
                         let c = Matrix { start: panel, row: places, column: 1 };
-                        T::gemm([depth, places, g.c_out], c, false, weights, dy);
+                        T::gemm([depth, places, g.c_out], c, false, [weights, dy], panel.byte_add(self.panel()));
                         g.gather(panel, places, from, to, dx);
                     }
                 }
@@ -293,7 +312,7 @@ impl Convolution {
                         unsafe {
                             let columns = self.columns(x, block, panel);
                             let transposed = Matrix { start: columns.start, row: 1, column: columns.row };
-                            T::gemm([g.c_out, depth, places], c, true, dy, transposed);
+                            T::gemm([g.c_out, depth, places], c, true, [dy, transposed], panel.byte_add(self.panel()));
                         }
                     }
                 }

@@ -6,8 +6,6 @@
 //! threads of a shared machine have little cache for themselves.
 #![expect(unsafe_code, reason = "matrices are raw memory")]
 
-use std::cell::RefCell;
-
 use super::lanes::{Rows, turns};
 use super::panel::{LANES, Number, Product};
 use super::real::Matrix;
@@ -23,9 +21,9 @@ const STRIP: usize = 6;
 /// With fewer columns, a transposed left side is not worth packing.
 const OFTEN: usize = 96;
 
-thread_local! {
-    /// Room for packed operands.
-    static ROOM: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+/// Elements of the room that [`multiply`] needs for a product of at most these sizes.
+pub(super) fn room([m, n, k]: [usize; 3]) -> usize {
+    k.min(DEPTH) * (n.next_multiple_of(LANES).min(COLUMNS) + m.next_multiple_of(STRIP).min(ROWS))
 }
 
 /// Whether [`multiply`] is the better one here: else its caller uses `gemm`.
@@ -44,45 +42,44 @@ fn part(n: usize, most: usize, unit: usize) -> usize {
 /// `c = a b`, or `c += a b` if `add`, where [`suits`] says so.
 ///
 /// # Safety
-/// All elements of the three matrices must be inside of memory that this thread may use, `c`'s alone.
-pub(super) unsafe fn multiply([m, n, k]: [usize; 3], c: Matrix<f32>, add: bool, a: Matrix<f32>, b: Matrix<f32>) {
+/// All elements of the three matrices must be inside of memory that this thread may use, `c`'s and the room alone.
+pub(super) unsafe fn multiply(
+    [m, n, k]: [usize; 3],
+    c: Matrix<f32>,
+    add: bool,
+    [a, b]: [Matrix<f32>; 2],
+    panels: *mut f32,
+) {
     let (depth, columns) = (part(k, DEPTH, 1), part(n, COLUMNS, LANES));
     let strips = a.column != 1 && n >= OFTEN;
     let rows = part(m, ROWS, STRIP);
     let product = f32::loops().product;
-    ROOM.with_borrow_mut(|room| {
-        let needed = depth * (columns + if strips { rows } else { 0 }) + LANES;
-        if room.len() < needed {
-            room.resize(needed, 0.0);
-        }
-        let panels = room.as_mut_ptr();
-        let packed = panels.wrapping_add(depth * columns);
-        for column in (0..n).step_by(columns) {
-            let width = columns.min(n - column);
-            for from in (0..k).step_by(depth) {
-                let terms = depth.min(k - from);
-                let right = Matrix { start: b.start.wrapping_add(from * b.row + column * b.column), ..b };
-                // SAFETY: the caller's promise; the room holds `depth x columns` numbers.
-                unsafe { pack_panels(right, terms, width, panels) };
-                for row in (0..m).step_by(rows) {
-                    let height = rows.min(m - row);
-                    let left = Matrix { start: a.start.wrapping_add(row * a.row + from * a.column), ..a };
-                    if strips {
-                        // SAFETY: as above, `depth x rows` numbers behind the panels.
-                        unsafe { pack_strips(left, height, terms, packed) };
-                    }
-                    for panel in (0..width).step_by(LANES) {
-                        let b = panels.wrapping_add(panel * terms).cast_const();
-                        let c = Matrix { start: c.start.wrapping_add(row * c.row + column + panel), ..c };
-                        let lanes = LANES.min(width - panel);
-                        let left = if strips { Matrix { start: packed, row: 1, column: STRIP } } else { left };
-                        // SAFETY: as above.
-                        unsafe { block(product, [height, lanes, terms], c, add || from > 0, (left, strips), b) };
-                    }
+    let packed = panels.wrapping_add(depth * columns);
+    for column in (0..n).step_by(columns) {
+        let width = columns.min(n - column);
+        for from in (0..k).step_by(depth) {
+            let terms = depth.min(k - from);
+            let right = Matrix { start: b.start.wrapping_add(from * b.row + column * b.column), ..b };
+            // SAFETY: the caller's promise; the room holds `depth x columns` numbers.
+            unsafe { pack_panels(right, terms, width, panels) };
+            for row in (0..m).step_by(rows) {
+                let height = rows.min(m - row);
+                let left = Matrix { start: a.start.wrapping_add(row * a.row + from * a.column), ..a };
+                if strips {
+                    // SAFETY: as above, `depth x rows` numbers behind the panels.
+                    unsafe { pack_strips(left, height, terms, packed) };
+                }
+                for panel in (0..width).step_by(LANES) {
+                    let b = panels.wrapping_add(panel * terms).cast_const();
+                    let c = Matrix { start: c.start.wrapping_add(row * c.row + column + panel), ..c };
+                    let lanes = LANES.min(width - panel);
+                    let left = if strips { Matrix { start: packed, row: 1, column: STRIP } } else { left };
+                    // SAFETY: as above.
+                    unsafe { block(product, [height, lanes, terms], c, add || from > 0, (left, strips), b) };
                 }
             }
         }
-    });
+    }
 }
 
 /// One panel of a block of rows.

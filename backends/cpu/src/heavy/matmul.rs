@@ -10,7 +10,7 @@ use anygrad_core::DType;
 use anygrad_core::kernel::{Kernel, Matmul, Operand};
 
 use super::real::{Matrix, Real, clear, join, widen};
-use super::{Job, is_half};
+use super::{Job, gemm, is_half};
 use crate::crew::{Crew, Shared};
 
 /// A prepared product.
@@ -46,10 +46,18 @@ impl Product {
         Product { p: p.clone(), dtype, widened: [half(&p.a), half(&p.b)], way, batches, nanoseconds }
     }
 
+    /// Bytes per thread, for packed operands.
+    pub(super) fn scratch(&self) -> usize {
+        gemm::room([self.p.m, self.p.n, self.p.k]) * self.size()
+    }
+
+    fn size(&self) -> usize {
+        if self.dtype == DType::F64 { 8 } else { 4 }
+    }
+
     pub(super) fn shared(&self) -> usize {
-        let size = if self.dtype == DType::F64 { 8 } else { 4 };
         let parts = if let Way::Long(parts) = self.way { parts * self.p.m * self.p.n } else { 0 };
-        self.widened_bytes() + parts * size
+        self.widened_bytes() + parts * self.size()
     }
 
     fn widened_bytes(&self) -> usize {
@@ -106,7 +114,7 @@ impl Product {
                 for batch in task * per_task..end {
                     let (a, b) = (self.matrix(&self.p.a, a, batch, 0, 0), self.matrix(&self.p.b, b, batch, 0, 0));
                     // SAFETY: verified operands; this task alone writes these matrices of the result.
-                    unsafe { T::gemm([m, n, k], result(batch * m * n), false, a, b) };
+                    unsafe { T::gemm([m, n, k], result(batch * m * n), false, [a, b], scratch.add(job.room).cast()) };
                 }
                 job.finish(scratch, task * per_task * m * n, end * m * n);
             }),
@@ -124,7 +132,9 @@ impl Product {
                     let b = self.matrix(&self.p.b, b, batch, 0, column);
                     let first = (batch * m + row) * n;
                     // SAFETY: verified operands; this task alone writes this block of the result.
-                    unsafe { T::gemm([height, width, k], result(first + column), false, a, b) };
+                    unsafe {
+                        T::gemm([height, width, k], result(first + column), false, [a, b], scratch.add(job.room).cast())
+                    };
                     if columns == 1 {
                         job.finish(scratch, first, first + height * n);
                     }
@@ -134,7 +144,7 @@ impl Product {
             Way::Long(parts) => {
                 let sums = Shared(job.extra.get().wrapping_add(self.widened_bytes()).cast::<T>());
                 let length = k.div_ceil(parts);
-                let ran = crew.run(parts, total, |part, _| {
+                let ran = crew.run(parts, total, |part, scratch| {
                     let from = (part * length).min(k);
                     let length = length.min(k - from);
                     let (a, b) = (self.matrix(&self.p.a, a, 0, 0, from), self.matrix(&self.p.b, b, 0, from, 0));
@@ -144,7 +154,7 @@ impl Product {
                         if length == 0 {
                             clear(c.start, m * n);
                         } else {
-                            T::gemm([m, n, length], c, false, a, b);
+                            T::gemm([m, n, length], c, false, [a, b], scratch.add(job.room).cast());
                         }
                     }
                 });

@@ -77,6 +77,7 @@ impl Heavy {
     /// Bytes of scratch per thread, besides the body's.
     pub(crate) fn scratch(&self) -> usize {
         match self {
+            Heavy::Matmul(product) => product.scratch(),
             Heavy::Conv(conv) => conv.scratch(),
             Heavy::Attention(flash) => flash.scratch(),
             _ => 0,

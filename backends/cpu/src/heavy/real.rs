@@ -24,8 +24,9 @@ pub(super) trait Real:
     /// `c = a b`, or `c += a b` if `add`: `c` is `m x n`, the sums have `k` terms.
     ///
     /// # Safety
-    /// All elements of the three matrices must be inside of memory that this thread may use, `c`'s alone.
-    unsafe fn gemm(sizes: [usize; 3], c: Matrix<Self>, add: bool, a: Matrix<Self>, b: Matrix<Self>);
+    /// All elements of the three matrices must be inside of memory that this thread may use, `c`'s alone; so must
+    /// [`room`](super::gemm::room) elements at `room`.
+    unsafe fn gemm(sizes: [usize; 3], c: Matrix<Self>, add: bool, operands: [Matrix<Self>; 2], room: *mut Self);
 }
 
 /// `$own` multiplies and says true, or leaves it to `gemm`.
@@ -33,9 +34,15 @@ macro_rules! real {
     ($type:ty, $module:path, $own:expr) => {
         impl Real for $type {
             #[inline]
-            unsafe fn gemm([m, n, k]: [usize; 3], c: Matrix<$type>, add: bool, a: Matrix<$type>, b: Matrix<$type>) {
+            unsafe fn gemm(
+                [m, n, k]: [usize; 3],
+                c: Matrix<$type>,
+                add: bool,
+                [a, b]: [Matrix<$type>; 2],
+                room: *mut $type,
+            ) {
                 use $module as implementation;
-                if $own([m, n, k], c, add, a, b) {
+                if $own([m, n, k], c, add, [a, b], room) {
                     return;
                 }
                 // The kernels are made for results whose columns are contiguous: else compute the transposed product.
@@ -74,11 +81,11 @@ macro_rules! real {
     };
 }
 
-real!(f32, gemm_f32::gemm::f32, |sizes, c: Matrix<f32>, add, a: Matrix<f32>, b: Matrix<f32>| {
+real!(f32, gemm_f32::gemm::f32, |sizes, c: Matrix<f32>, add, operands: [Matrix<f32>; 2], room| {
     let suits = gemm::suits(sizes, c);
     if suits {
         // SAFETY: the promise of `Real::gemm`.
-        unsafe { gemm::multiply(sizes, c, add, a, b) };
+        unsafe { gemm::multiply(sizes, c, add, operands, room) };
     }
     suits
 });

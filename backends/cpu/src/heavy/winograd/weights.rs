@@ -121,7 +121,7 @@ impl WinogradWeights {
         let (images, rows) = (to - from, cut.rows_of(band, g));
         let (wide, narrow) = (padded(g.c_out), self.range * LANES);
         let slopes = scratch.cast::<f32>();
-        let inputs = slopes.wrapping_add(positions(cut.tiles() * wide) + self.g.c_out);
+        let inputs = slopes.wrapping_add(positions(cut.tiles() * wide));
         let pixels = inputs.wrapping_add(positions(cut.tiles() * narrow));
         let plane = Plane { size: [g.output[1], g.output[2]], padding: [0, 0] };
         for block in (0..g.c_out).step_by(LANES) {
