@@ -7,8 +7,8 @@ use anygrad::prelude::*;
 use anygrad::reinforcement::environments::{CartPole, Identity, IdentityBox, Pendulum};
 use anygrad::reinforcement::rollout::Rollout;
 use anygrad::reinforcement::{
-    Actor, Dqn, DqnConfig, Environment, Learner, OffPolicyConfig, Ppo, PpoConfig, Sac, SacConfig, Td3, Td3Config,
-    VectorEnvironment, evaluate,
+    Actor, Dqn, DqnConfig, Environment, Layers, Learner, OffPolicyConfig, Ppo, PpoConfig, Sac, SacConfig, Statistics,
+    Td3, Td3Config, VectorEnvironment, evaluate,
 };
 
 fn device(seed: u64) -> Device {
@@ -42,11 +42,17 @@ fn on_policy_algorithms_solve_the_identity_also_delayed() {
         seeds: 2,
         environments: 8,
         rollout: 32,
-        hidden: vec![32],
+        layers: Layers::tanh(&[32]),
         learning_rate: 3e-3,
         ..PpoConfig::default()
     };
-    let once = |config: PpoConfig| PpoConfig { rollout: 20, hidden: vec![32], seeds: 2, learning_rate: 5e-3, ..config };
+    let once = |config: PpoConfig| PpoConfig {
+        rollout: 20,
+        layers: Layers::tanh(&[32]),
+        seeds: 2,
+        learning_rate: 5e-3,
+        ..config
+    };
     let cases = [
         ("ppo", PpoConfig { steps: 12_000, ..base.clone() }, 0),
         ("ppo, delay 2", PpoConfig { steps: 40_000, ..base }, 2),
@@ -71,7 +77,7 @@ fn passes_end_where_the_policy_moved_too_far() {
             seeds: 2,
             environments: 8,
             rollout: 16,
-            hidden: vec![16],
+            layers: Layers::tanh(&[16]),
             learning_rate: 3e-3,
             epochs,
             max_divergence,
@@ -79,7 +85,8 @@ fn passes_end_where_the_policy_moved_too_far() {
         };
         let device = device(3);
         let mut ppo = Ppo::new(Identity::default(), config, &device).expect("agents");
-        let divergence = ppo.iterate().expect("an iteration").divergence;
+        let told = ppo.iterate().expect("an iteration");
+        let divergence = told.get("divergence").expect("told").to_vec();
         let parameters = ppo.agent().parameters();
         let values = parameters.iter().flat_map(|var| var.get().to_f64().expect("numbers"));
         (bits(&values.collect::<Vec<_>>()), bits(&divergence))
@@ -98,7 +105,7 @@ fn normalised_ppo_goes_on_bit_for_bit() {
         let config = PpoConfig {
             environments: 8,
             rollout: 16,
-            hidden: vec![16],
+            layers: Layers::tanh(&[16]),
             normalize_observations: true,
             normalize_rewards: true,
             ..PpoConfig::default()
@@ -113,7 +120,8 @@ fn normalised_ppo_goes_on_bit_for_bit() {
     let mut again = make();
     again.load(&path).expect("loaded");
     let resumed = again.iterate().expect("an iteration");
-    assert_eq!(bits(&went_on.value_loss), bits(&resumed.value_loss));
+    let loss = |told: &Statistics| bits(told.get("loss.value").expect("told"));
+    assert_eq!(loss(&went_on), loss(&resumed));
     std::fs::remove_file(&path).expect("removed");
 }
 
@@ -125,7 +133,7 @@ fn ppo_solves_the_identity_of_real_numbers() {
         environments: 8,
         rollout: 32,
         steps: 40_000,
-        hidden: vec![32],
+        layers: Layers::tanh(&[32]),
         learning_rate: 3e-3,
         entropy: 0.0,
         ..PpoConfig::default()
@@ -136,7 +144,8 @@ fn ppo_solves_the_identity_of_real_numbers() {
 }
 
 fn small_dqn(steps: u64) -> DqnConfig {
-    let mut config = DqnConfig { learning_rate: 3e-3, hidden: vec![32], target_every: 20, ..DqnConfig::default() };
+    let mut config =
+        DqnConfig { learning_rate: 3e-3, layers: Layers::relu(&[32]), target_every: 20, ..DqnConfig::default() };
     config.common.seeds = 2;
     config.common.steps = steps;
     config.common.warm_up = 200;
@@ -216,7 +225,7 @@ fn a_stopped_run_goes_on_bit_for_bit() {
     let directory = std::env::temp_dir().join(format!("anygrad-rl-{}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("a directory");
     let file = directory.join("run.safetensors");
-    let config = PpoConfig { seeds: 2, rollout: 16, steps: 640, hidden: vec![8], ..PpoConfig::default() };
+    let config = PpoConfig { seeds: 2, rollout: 16, steps: 640, layers: Layers::tanh(&[8]), ..PpoConfig::default() };
     let ppo = |device: &Device| Ppo::new(CartPole, config.clone(), device).expect("ppo");
     let (mut whole, mut rest) = (Vec::new(), Vec::new());
     ppo(&device(5)).train(&mut curve(&mut whole)).expect("a run");

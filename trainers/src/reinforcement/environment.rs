@@ -131,6 +131,11 @@ impl VectorEnvironment {
         self.environment.observe(&state)
     }
 
+    /// Bool `[count]`: what is seen now is the beginning of an episode.
+    pub fn begins(&self) -> Tensor {
+        self.elapsed.get().eq(0)
+    }
+
     /// Acts in all worlds and starts ended episodes anew. Call it inside of a program.
     ///
     /// # Panics

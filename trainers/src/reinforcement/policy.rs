@@ -6,14 +6,14 @@ use anygrad_core::{Device, Error, Result, Tensor, Var};
 
 use super::distribution::{Categorical, DiagonalGaussian, Distribution};
 use super::evaluate::Actor;
-use super::network::{Activation, Mlp, Start};
+use super::network::{Layers, Network, Start};
 use super::normalizer::Normalizer;
 use super::space::Space;
 
 /// A network whose outputs are the parameters of a distribution over actions; one per seed.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    network: Mlp,
+    network: Network,
     /// Logarithms of deviations, `[seeds, 1, k]`, for real actions.
     log_std: Option<Var>,
     space: Space,
@@ -23,17 +23,16 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Dense hidden layers, orthogonal weights (gain `sqrt 2`, last layer 0.01), deviations that begin at 1 and do not depend
+    /// These layers, orthogonal weights (gain `sqrt 2`, last layer 0.01), deviations that begin at 1 and do not depend
     /// on the observation.
     ///
     /// # Errors
-    /// If the action space is not [`Space::Discrete`] or [`Space::Box`], a size is 0 or memory cannot be had.
+    /// If the action space is not [`Space::Discrete`] or [`Space::Box`]; and as [`Network::new`].
     pub fn new(
         seeds: usize,
         observations: &Space,
         actions: &Space,
-        hidden: &[usize],
-        activation: Activation,
+        layers: &Layers,
         device: &Device,
     ) -> Result<Policy> {
         let outputs = match actions {
@@ -44,9 +43,8 @@ impl Policy {
                 return Err(Error::data("policy: action space", message));
             }
         };
-        let sizes = [&[inputs(observations)?][..], hidden, &[outputs]].concat();
         let start = Start::Orthogonal { hidden: std::f64::consts::SQRT_2, last: 0.01 };
-        let network = Mlp::new(seeds, &sizes, activation, start, device)?;
+        let network = Network::new(seeds, observations, layers, outputs, start, device)?;
         let log_std = match actions {
             Space::Box { .. } => Some(Var::try_new("log_std", &Tensor::zeros(&[seeds, 1, outputs], device))?),
             _ => None,
@@ -119,6 +117,13 @@ impl Actor for Policy {
     }
 }
 
+/// What is kept of a random action, and what the environment gets, `[n, ..]` both.
+pub(super) fn act(policy: &Policy, observation: &Tensor) -> (Tensor, Tensor) {
+    let action = policy.distribution(observation).sample();
+    let flat = [&[observation.size(0)][..], &action.shape()[2..]].concat();
+    (action.reshape(flat.as_slice()), policy.for_environment(&action))
+}
+
 /// Numbers of an observation, for networks that see a flat vector.
 pub(crate) fn inputs(observations: &Space) -> Result<usize> {
     match observations {
@@ -143,11 +148,11 @@ pub struct ActorCritic {
     /// Acts.
     pub actor: Policy,
     /// Values states: `[seeds, batch, 1]`.
-    pub critic: Mlp,
+    pub critic: Network,
 }
 
 impl ActorCritic {
-    /// Two networks with the same hidden layers; see [`Policy::new`]; the critic's last gain is 1.
+    /// Two networks of the same layers; see [`Policy::new`]; the critic's last gain is 1.
     ///
     /// # Errors
     /// As [`Policy::new`].
@@ -155,14 +160,12 @@ impl ActorCritic {
         seeds: usize,
         observations: &Space,
         actions: &Space,
-        hidden: &[usize],
-        activation: Activation,
+        layers: &Layers,
         device: &Device,
     ) -> Result<ActorCritic> {
-        let actor = Policy::new(seeds, observations, actions, hidden, activation, device)?;
-        let sizes = [&[inputs(observations)?][..], hidden, &[1]].concat();
+        let actor = Policy::new(seeds, observations, actions, layers, device)?;
         let start = Start::Orthogonal { hidden: std::f64::consts::SQRT_2, last: 1.0 };
-        Ok(ActorCritic { actor, critic: Mlp::new(seeds, &sizes, activation, start, device)? })
+        Ok(ActorCritic { actor, critic: Network::new(seeds, observations, layers, 1, start, device)? })
     }
 
     /// Both networks see what the normaliser makes of observations; who trains them updates it.
