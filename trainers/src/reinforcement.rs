@@ -43,6 +43,7 @@ pub use normalizer::{Normalizer, RewardScale};
 pub use off_policy::{Learner, OffPolicy, OffPolicyConfig};
 pub use on_policy::{OnLearner, OnPolicy, Portions, Statistics};
 pub use policy::{ActorCritic, Policy};
+pub use ppo::recurrent::{RecurrentConfig, RecurrentPpo};
 pub use ppo::{Ppo, PpoConfig};
 pub use pqn::{Pqn, PqnConfig};
 pub use replay::{Priority, Replay, Sample};

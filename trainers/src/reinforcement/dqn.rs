@@ -160,7 +160,7 @@ fn of(action: &Tensor, x: &Tensor) -> Tensor {
 }
 
 impl Actor for QLearner {
-    fn act(&self, observation: &Tensor) -> Tensor {
+    fn act(&self, observation: &Tensor, _: &[Var]) -> Tensor {
         let best = self.values(&self.trained, &by_seed(observation, self.config.common.seeds)).argmax(-1);
         best.reshape([observation.size(0)])
     }
@@ -180,7 +180,7 @@ impl Learner for QLearner {
         let chance = (progress * ((end - start) / self.config.exploration_share) + start).maximum(end);
         let n = observation.size(0);
         let random = random_actions(&self.space, n, observation.device());
-        Tensor::rand(&[n], observation.device()).lt(&chance).select(&random, self.act(observation))
+        Tensor::rand(&[n], observation.device()).lt(&chance).select(&random, self.act(observation, &[]))
     }
 
     fn update(&self, sample: &Sample, _: usize) -> Update {

@@ -17,7 +17,7 @@ pub use bandit::Bandit;
 pub use breakout::Breakout;
 pub use cart_pole::CartPole;
 pub use grid_world::GridWorld;
-pub use identity::{Identity, IdentityBox};
+pub use identity::{Identity, IdentityBox, Recall};
 pub use lander::Lander;
 pub use mountain_car::{MountainCar, MountainCarContinuous};
 pub use pendulum::Pendulum;

@@ -11,8 +11,17 @@ const CHUNK: usize = 50;
 
 /// Something that acts without chance.
 pub trait Actor {
-    /// What to do, seeing `[seeds * batch, observation..]`, as the environment takes it: `[seeds * batch, ..]`.
-    fn act(&self, observation: &Tensor) -> Tensor;
+    /// What to do, seeing `[seeds * batch, observation..]`, as the environment takes it: `[seeds * batch, ..]`. An actor with
+    /// memory changes it.
+    fn act(&self, observation: &Tensor, memory: &[Var]) -> Tensor;
+
+    /// The empty memory of an actor in `n` environments (of all seeds together), if it has any.
+    ///
+    /// # Errors
+    /// If memory cannot be had.
+    fn memory(&self, _n: usize, _device: &Device) -> Result<Vec<Var>> {
+        Ok(Vec::new())
+    }
 
     /// How many agents it is.
     fn seeds(&self) -> usize;
@@ -86,9 +95,10 @@ pub fn evaluate(
     let worlds = VectorEnvironment::new(Arc::new(environment), n, device)?;
     let total = Var::try_new("evaluate.total", &Tensor::zeros(&[n], device))?;
     let alive = Var::try_new("evaluate.alive", &Tensor::full(&[n], 1.0, DType::F32, device))?;
+    let memory = actor.memory(n, device)?;
     let mut steps = Program::inference(device, |()| {
         for _ in 0..CHUNK {
-            let step = worlds.step(&actor.act(&worlds.observe()));
+            let step = worlds.step(&actor.act(&worlds.observe(), &memory));
             total.assign(&(total.get() + &step.reward * alive.get()));
             alive.assign(&(alive.get() * step.done().logical_not().cast(DType::F32)));
         }

@@ -10,13 +10,80 @@ use super::network::{Layers, Network, Start};
 use super::normalizer::Normalizer;
 use super::space::Space;
 
+/// What turns a network's outputs into a distribution over actions, and these into what an environment takes; one per seed.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    /// Logarithms of deviations, `[seeds, 1, k]`, for real actions; they begin at 0 and do not depend on the observation.
+    log_std: Option<Var>,
+    space: Space,
+}
+
+impl Head {
+    pub(super) fn new(seeds: usize, actions: &Space, device: &Device) -> Result<Head> {
+        let log_std = match actions {
+            Space::Discrete(_) => None,
+            Space::Box { .. } => Some(Var::try_new("log_std", &Tensor::zeros(&[seeds, 1, actions.len()], device))?),
+            Space::MultiDiscrete(_) => {
+                let message = "several choices at once are not supported; give one choice or real numbers";
+                return Err(Error::data("policy: action space", message));
+            }
+        };
+        Ok(Head { log_std, space: actions.clone() })
+    }
+
+    /// How many numbers the network must give.
+    pub(super) fn outputs(&self) -> usize {
+        if let Space::Discrete(n) = self.space { n } else { self.space.len() }
+    }
+
+    /// Of outputs `[seeds, batch, ..]`.
+    #[track_caller]
+    pub(super) fn distribution(&self, outputs: &Tensor) -> Distribution {
+        match &self.log_std {
+            None => Distribution::Categorical(Categorical::new(outputs)),
+            Some(log_std) => Distribution::Gaussian(DiagonalGaussian::new(outputs, &log_std.get())),
+        }
+    }
+
+    /// Actions `[seeds, batch, ..]` as an environment takes them: `[seeds * batch, ..]`, real ones within their bounds.
+    #[track_caller]
+    pub(super) fn for_environment(&self, action: &Tensor) -> Tensor {
+        let n = action.size(0) * action.size(1);
+        let sizes = [&[n][..], &self.space.shape()].concat();
+        let action = action.reshape(sizes.as_slice());
+        match &self.space {
+            Space::Box { shape, low, high } => {
+                let bound = |values: &[f64]| {
+                    let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
+                    Tensor::from_vec(values, shape, action.device())
+                };
+                action.maximum(bound(low)).minimum(bound(high))
+            }
+            _ => action,
+        }
+    }
+
+    /// What is kept of actions `[seeds, batch, ..]`, and what the environment gets, `[seeds * batch, ..]` both.
+    #[track_caller]
+    pub(super) fn kept_and_acted(&self, action: &Tensor) -> (Tensor, Tensor) {
+        let flat = [&[action.size(0) * action.size(1)][..], &action.shape()[2..]].concat();
+        (action.reshape(flat.as_slice()), self.for_environment(action))
+    }
+}
+
+impl Module for Head {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        if let Some(log_std) = &self.log_std {
+            visitor.field("log_std", log_std);
+        }
+    }
+}
+
 /// A network whose outputs are the parameters of a distribution over actions; one per seed.
 #[derive(Clone, Debug)]
 pub struct Policy {
     network: Network,
-    /// Logarithms of deviations, `[seeds, 1, k]`, for real actions.
-    log_std: Option<Var>,
-    space: Space,
+    head: Head,
     seeds: usize,
     /// Of observations.
     normalizer: Option<Normalizer>,
@@ -35,21 +102,10 @@ impl Policy {
         layers: &Layers,
         device: &Device,
     ) -> Result<Policy> {
-        let outputs = match actions {
-            Space::Discrete(n) => *n,
-            Space::Box { .. } => actions.len(),
-            Space::MultiDiscrete(_) => {
-                let message = "several choices at once are not supported; give one choice or real numbers";
-                return Err(Error::data("policy: action space", message));
-            }
-        };
+        let head = Head::new(seeds, actions, device)?;
         let start = Start::Orthogonal { hidden: std::f64::consts::SQRT_2, last: 0.01 };
-        let network = Network::new(seeds, observations, layers, outputs, start, device)?;
-        let log_std = match actions {
-            Space::Box { .. } => Some(Var::try_new("log_std", &Tensor::zeros(&[seeds, 1, outputs], device))?),
-            _ => None,
-        };
-        Ok(Policy { network, log_std, space: actions.clone(), seeds, normalizer: None })
+        let network = Network::new(seeds, observations, layers, head.outputs(), start, device)?;
+        Ok(Policy { network, head, seeds, normalizer: None })
     }
 
     /// What to do, seeing `[seeds * batch, observation..]`; parameters are `[seeds, batch, ..]`.
@@ -69,38 +125,26 @@ impl Policy {
     /// As [`Policy::distribution`], of what [`Policy::inputs`] gave.
     #[track_caller]
     pub(super) fn distribution_of(&self, inputs: &Tensor) -> Distribution {
-        let outputs = self.network.forward(inputs);
-        match &self.log_std {
-            None => Distribution::Categorical(Categorical::new(&outputs)),
-            Some(log_std) => Distribution::Gaussian(DiagonalGaussian::new(&outputs, &log_std.get())),
-        }
+        self.head.distribution(&self.network.forward(inputs))
     }
 
     /// Actions `[seeds, batch, ..]` as an environment takes them: `[seeds * batch, ..]`, real ones within their bounds.
     #[track_caller]
     pub fn for_environment(&self, action: &Tensor) -> Tensor {
-        let n = action.size(0) * action.size(1);
-        let sizes = [&[n][..], &self.space.shape()].concat();
-        let action = action.reshape(sizes.as_slice());
-        match &self.space {
-            Space::Box { shape, low, high } => {
-                let bound = |values: &[f64]| {
-                    let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
-                    Tensor::from_vec(values, shape, action.device())
-                };
-                action.maximum(bound(low)).minimum(bound(high))
-            }
-            _ => action,
-        }
+        self.head.for_environment(action)
+    }
+
+    /// What is kept of random actions, and what the environment gets, `[n, ..]` both.
+    #[track_caller]
+    pub(super) fn explore(&self, observation: &Tensor) -> (Tensor, Tensor) {
+        self.head.kept_and_acted(&self.distribution(observation).sample())
     }
 }
 
 impl Module for Policy {
     fn visit(&self, visitor: &mut Visitor<'_>) {
         visitor.field("network", &self.network);
-        if let Some(log_std) = &self.log_std {
-            visitor.field("log_std", log_std);
-        }
+        self.head.visit(visitor);
         if let Some(normalizer) = &self.normalizer {
             visitor.field("normalizer", normalizer);
         }
@@ -108,20 +152,13 @@ impl Module for Policy {
 }
 
 impl Actor for Policy {
-    fn act(&self, observation: &Tensor) -> Tensor {
+    fn act(&self, observation: &Tensor, _: &[Var]) -> Tensor {
         self.for_environment(&self.distribution(observation).mode())
     }
 
     fn seeds(&self) -> usize {
         self.seeds
     }
-}
-
-/// What is kept of a random action, and what the environment gets, `[n, ..]` both.
-pub(super) fn act(policy: &Policy, observation: &Tensor) -> (Tensor, Tensor) {
-    let action = policy.distribution(observation).sample();
-    let flat = [&[observation.size(0)][..], &action.shape()[2..]].concat();
-    (action.reshape(flat.as_slice()), policy.for_environment(&action))
 }
 
 /// Numbers of an observation, for networks that see a flat vector.

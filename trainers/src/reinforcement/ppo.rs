@@ -4,6 +4,7 @@
 //! `ppo.py` and "The 37 implementation details of proximal policy optimization" (Huang and others, 2022).
 
 mod config;
+pub mod recurrent;
 
 use anygrad_core::nn::Module;
 use anygrad_core::{DType, Device, Result, Tensor, Tensors, Var};
@@ -14,7 +15,7 @@ use super::environment::Environment;
 use super::host::HostEnvironments;
 use super::normalizer::{Normalizer, RewardScale};
 use super::on_policy::{OnLearner, OnPolicy, shuffled};
-use super::policy::{ActorCritic, act, inputs};
+use super::policy::{ActorCritic, inputs};
 use super::returns::Experience;
 use super::rollout::Rollout;
 use super::space::Space;
@@ -123,7 +124,7 @@ impl OnLearner for PpoLearner {
     }
 
     fn explore(&self, observation: &Tensor, _: &Tensor) -> (Tensor, Tensor) {
-        act(&self.agent.actor, observation)
+        self.agent.actor.explore(observation)
     }
 
     fn begin(&self, progress: f64) -> Result<()> {

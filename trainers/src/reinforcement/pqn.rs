@@ -155,7 +155,7 @@ impl PqnLearner {
 }
 
 impl Actor for PqnLearner {
-    fn act(&self, observation: &Tensor) -> Tensor {
+    fn act(&self, observation: &Tensor, _: &[Var]) -> Tensor {
         self.values(observation).argmax(-1).reshape([observation.size(0)])
     }
 
@@ -174,7 +174,7 @@ impl OnLearner for PqnLearner {
     fn explore(&self, observation: &Tensor, _: &Tensor) -> (Tensor, Tensor) {
         let (n, device) = (observation.size(0), observation.device());
         let random = random_actions(&self.actions, n, device);
-        let action = Tensor::rand(&[n], device).lt(self.chance.get()).select(&random, self.act(observation));
+        let action = Tensor::rand(&[n], device).lt(self.chance.get()).select(&random, self.act(observation, &[]));
         (action.clone(), action)
     }
 

@@ -109,7 +109,7 @@ impl PpoConfig {
         PpoConfig { environments: 8, rollout: 500, learning_rate: 3e-3, normalize_advantages: true, ..PpoConfig::a2c() }
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(in crate::reinforcement) fn validate(&self) -> Result<()> {
         let fail = |message: String| Err(Error::data("ppo", message));
         self.portions().validate("ppo")?;
         let batch = self.environments * self.rollout;
@@ -134,7 +134,7 @@ impl PpoConfig {
         Ok(())
     }
 
-    pub(super) fn portions(&self) -> Portions {
+    pub(in crate::reinforcement) fn portions(&self) -> Portions {
         let PpoConfig { seeds, environments, rollout, steps, epochs, minibatches, .. } = *self;
         Portions { seeds, environments, rollout, steps, epochs, minibatches }
     }
