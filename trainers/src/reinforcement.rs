@@ -36,7 +36,7 @@ pub mod td3;
 pub use distribution::{Categorical, DiagonalGaussian, Distribution, SquashedGaussian};
 pub use dqn::{Dqn, DqnConfig};
 pub use environment::{Environment, Step, Transition, VectorEnvironment};
-pub use evaluate::{Actor, Best, evaluate};
+pub use evaluate::{Actor, Best, Interval, evaluate};
 pub use host::{HostConfig, HostEnvironment, HostEnvironments, HostStep};
 pub use network::{Activation, Layers, Mlp, Network};
 pub use normalizer::{Normalizer, RewardScale};

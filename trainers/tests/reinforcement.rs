@@ -3,7 +3,9 @@
 use anygrad_core::{DType, Device, Program, Tensor, Var};
 use anygrad_trainers::reinforcement::returns::{Experience, discounted_sum, running_sum};
 use anygrad_trainers::reinforcement::rollout::Rollout;
-use anygrad_trainers::reinforcement::{Best, Categorical, DiagonalGaussian, Normalizer, RewardScale, SquashedGaussian};
+use anygrad_trainers::reinforcement::{
+    Best, Categorical, DiagonalGaussian, Interval, Normalizer, RewardScale, SquashedGaussian,
+};
 
 fn device() -> Device {
     anygrad_core::testing::device()
@@ -180,4 +182,14 @@ fn the_best_parameters_of_each_agent_come_back() {
     assert!(best.offer(&[1.0]).is_err());
     best.restore();
     assert_eq!((floats(&var.get()), best.scores()), (vec![1.0, 4.0], &[5.0, 6.0][..]));
+}
+
+#[test]
+fn an_interval_is_that_of_the_mean_of_finite_numbers() {
+    let found = Interval::of(&[1.0, f64::NAN, 2.0, 3.0]);
+    let half = 1.96 / 3f64.sqrt();
+    near(&[found.mean, found.low, found.high], &[2.0, 2.0 - half, 2.0 + half], 1e-12);
+    let one = Interval::of(&[5.0]);
+    assert_eq!((one.mean, one.low, one.high, one.count), (5.0, 5.0, 5.0, 1));
+    assert!(Interval::of(&[f64::NAN]).mean.is_nan());
 }

@@ -1,4 +1,4 @@
-//! [`evaluate`]: returns of whole episodes with the likeliest actions.
+//! [`evaluate`]: returns of whole episodes with the likeliest actions; [`Interval`]: what several agents say together.
 
 use std::sync::Arc;
 
@@ -25,6 +25,39 @@ pub trait Actor {
 
     /// How many agents it is.
     fn seeds(&self) -> usize;
+}
+
+/// The mean of several agents' numbers and the 95 % interval of that mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// NaN if there are no finite numbers.
+    pub mean: f64,
+    /// `mean - 1.96 deviation / sqrt(n)`, the deviation with `n - 1`; the mean itself for one number.
+    pub low: f64,
+    /// As far above the mean.
+    pub high: f64,
+    /// How many finite numbers there were.
+    pub count: usize,
+}
+
+impl Interval {
+    /// Of the finite ones among these numbers.
+    #[must_use]
+    pub fn of(values: &[f64]) -> Interval {
+        let known: Vec<f64> = values.iter().copied().filter(|x| x.is_finite()).collect();
+        let count = known.len();
+        let mean = known.iter().sum::<f64>() / count as f64;
+        let squares: f64 = known.iter().map(|x| (x - mean).powi(2)).sum();
+        let half = if count > 1 { 1.96 * (squares / (count - 1) as f64 / count as f64).sqrt() } else { 0.0 };
+        Interval { mean, low: mean - half, high: mean + half, count }
+    }
+
+    /// As values of a [`crate::events::Record`]: `return`, and `return.low` and `return.high` if there are several agents.
+    pub(super) fn told(&self) -> Vec<(&'static str, f64)> {
+        let band = [("return.low", self.low), ("return.high", self.high)];
+        let band = band.into_iter().filter(|_| self.count > 1);
+        std::iter::once(("return", self.mean)).chain(band).collect()
+    }
 }
 
 /// The best that each agent has been: off-policy learning drifts, and the last policy is seldom the best one.

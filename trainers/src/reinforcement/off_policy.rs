@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anygrad_core::{DType, Device, Error, Program, Result, Tensor, Var};
 
 use super::environment::{Environment, VectorEnvironment};
-use super::evaluate::Actor;
+use super::evaluate::{Actor, Interval};
 use super::replay::{Draw, Priority, Replay, Sample};
 use super::rollout::{Episodes, Rollout, check_finite};
 use super::space::Space;
@@ -210,7 +210,7 @@ impl<L: Learner> OffPolicy<L> {
                     let action = random_actions(&space, worlds.count(), &device);
                     (action.clone(), action)
                 });
-                replay.write(&rollout);
+                replay.write(&rollout.finite());
                 cycles.assign(&(cycles.get() + 1.0));
                 episodes.count(&rollout)
             })
@@ -231,7 +231,7 @@ impl<L: Learner> OffPolicy<L> {
                     let action = learner.explore(observation, &progress);
                     (action.clone(), action)
                 });
-                replay.write(&rollout);
+                replay.write(&rollout.finite());
                 let mut told = None;
                 for number in 0..config.updates {
                     let sample = replay.sample(&draw, &progress);
@@ -276,7 +276,8 @@ impl<L: Learner> OffPolicy<L> {
     /// the device in between.
     ///
     /// # Errors
-    /// If a reward or an observation is not finite, the device fails, or the listener errs.
+    /// If a reward or an observation is not finite, the device fails, or the listener errs. What was learned is finite and can be
+    /// saved.
     pub fn train(&mut self, interval: u64, listener: &mut dyn Listener) -> Result<()> {
         let per = self.per_cycle();
         let (total, warm) = (self.config.steps / per, self.config.warm_up.div_ceil(per));
@@ -307,9 +308,14 @@ impl<L: Learner> OffPolicy<L> {
                 let name = self.environment.environment().name();
                 check_finite(name, self.environment.count(), &counts[3 * seeds..], step)?;
             }
-            let sum = |row: usize| all.iter().map(|c| c[row * seeds..(row + 1) * seeds].iter().sum::<f64>()).sum();
-            let (ended, returns, lengths): (f64, f64, f64) = (sum(0), sum(1), sum(2));
-            let mut values = vec![("return", returns / ended), ("length", lengths / ended), ("episodes", ended)];
+            let sums = |row: usize| -> Vec<f64> {
+                (0..seeds).map(|seed| all.iter().map(|counts| counts[row * seeds + seed]).sum()).collect()
+            };
+            let ended = sums(0);
+            let each =
+                |row: usize| -> Vec<f64> { sums(row).iter().zip(&ended).map(|(sum, count)| sum / count).collect() };
+            let mut values = Interval::of(&each(1)).told();
+            values.extend([("length", Interval::of(&each(2)).mean), ("episodes", ended.iter().sum())]);
             if let Some(told) = told {
                 let told = told.to_f64()?;
                 let rows = self.learner.told().iter().zip(told.chunks(seeds));

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anygrad_core::{Device, Error, Program, Result, Tensor, Tensors, Var};
 
 use super::environment::{Environment, VectorEnvironment};
+use super::evaluate::Interval;
 use super::host::HostEnvironments;
 use super::rollout::{EPISODE_ROWS, Episodes, Rollout, check_finite};
 use super::source::Source;
@@ -196,7 +197,7 @@ impl<L: OnLearner> OnPolicy<L> {
             let (learner, episodes) = (learner.clone(), episodes.clone());
             Program::inference(device, move |parts: Vec<Rollout>| {
                 let all = Rollout::join(&parts);
-                let (batch, told) = learner.prepare(&all);
+                let (batch, told) = learner.prepare(&all.finite());
                 (batch, [episodes.count(&all), told])
             })
         };
@@ -229,7 +230,8 @@ impl<L: OnLearner> OnPolicy<L> {
     /// One iteration: act, then learn from it.
     ///
     /// # Errors
-    /// If a reward or an observation is not finite, or the device fails.
+    /// If a reward or an observation is not finite, a world on the host fails, or the device does. What was learned before is intact
+    /// and can be saved.
     pub fn iterate(&mut self) -> Result<Statistics> {
         self.learner.begin((self.iteration as f64 / self.iterations() as f64).min(1.0))?;
         let rollouts = self.source.rollout(self.portions.rollout)?;
@@ -275,7 +277,8 @@ impl<L: OnLearner> OnPolicy<L> {
         Ok(text)
     }
 
-    /// Trains to the end, from where it is; tells the listener after each iteration (means over the seeds).
+    /// Trains to the end, from where it is; tells the listener after each iteration: means over the seeds, and the
+    /// interval of the returns (see [`Interval`]).
     ///
     /// # Errors
     /// As [`OnPolicy::iterate`], and what the listener errs.
@@ -285,11 +288,9 @@ impl<L: OnLearner> OnPolicy<L> {
         let mut flow = listener.on(&begin)?;
         while self.iteration < iterations && flow == Flow::Continue {
             let s = self.iterate()?;
-            let mean = |list: &[f64]| {
-                let known: Vec<f64> = list.iter().copied().filter(|x| x.is_finite()).collect();
-                known.iter().sum::<f64>() / known.len() as f64
-            };
-            let mut values = vec![("return", mean(&s.returns)), ("length", mean(&s.lengths))];
+            let mean = |list: &[f64]| Interval::of(list).mean;
+            let mut values = Interval::of(&s.returns).told();
+            values.push(("length", mean(&s.lengths)));
             values.extend(s.told.iter().map(|(name, list)| (*name, mean(list))));
             let record = Record { epoch: self.iteration, step: self.steps_done(), values: &values };
             flow = listener.on(&Event::Epoch(record))?;
