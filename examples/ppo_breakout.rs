@@ -3,21 +3,21 @@
 //!
 //!     cargo run --release --example ppo_breakout -- --device cpu --steps 5000000
 //!
-//! `--snake`: the same for Snake.
+//! `--snake`: the same for Snake. `--film`: an animation of an episode as film.gif.
 
 use std::time::Instant;
 
 use anygrad::prelude::*;
 use anygrad::reinforcement::environments::{Breakout, Snake};
-use anygrad::reinforcement::{Activation, Environment, Layers, Ppo, PpoConfig, evaluate};
+use anygrad::reinforcement::{Activation, Draw, Layers, Ppo, PpoConfig, evaluate, film};
 
 fn main() -> Exit {
-    let flags = [("--snake", "Snake instead of Breakout")];
+    let flags = [("--snake", "Snake instead of Breakout"), ("--film", "write an animation of an episode to film.gif")];
     let options = Options::with_flags("ppo_breakout: learn from pixels", &flags)?;
     if options.has("--snake") { learn(Snake, &options) } else { learn(Breakout, &options) }
 }
 
-fn learn<E: Environment + Copy + 'static>(world: E, options: &Options) -> Exit {
+fn learn<E: Draw + Copy + 'static>(world: E, options: &Options) -> Exit {
     let device = Device::open(options.device.as_deref().unwrap_or("best"))?;
     device.seed(options.seed)?;
     let mut config = PpoConfig {
@@ -58,6 +58,9 @@ fn learn<E: Environment + Copy + 'static>(world: E, options: &Options) -> Exit {
     let returns = evaluate(&ppo.agent().actor, world, episodes, limit, &device)?;
     for (seed, returns) in returns.iter().enumerate() {
         println!("seed {seed} return {:.1}", returns.iter().sum::<f64>() / returns.len() as f64);
+    }
+    if options.has("--film") {
+        film(&ppo.agent().actor, world, limit, &device)?.gif("film.gif", 5)?;
     }
     let steps = ppo.steps_done() * seeds as u64;
     println!("{steps} steps of {seeds} seeds in {time:.1} s: {:.0} steps/s", steps as f64 / time);

@@ -17,6 +17,7 @@ pub mod dqn;
 pub mod environment;
 pub mod environments;
 pub mod evaluate;
+pub mod film;
 pub mod host;
 pub mod network;
 pub mod normalizer;
@@ -37,6 +38,7 @@ pub use distribution::{Categorical, DiagonalGaussian, Distribution, SquashedGaus
 pub use dqn::{Dqn, DqnConfig};
 pub use environment::{Environment, Step, Transition, VectorEnvironment};
 pub use evaluate::{Actor, Best, Interval, evaluate};
+pub use film::{Draw, Film, film};
 pub use host::{HostConfig, HostEnvironment, HostEnvironments, HostStep};
 pub use network::{Activation, Layers, Mlp, Network};
 pub use normalizer::{Normalizer, RewardScale};

@@ -125,6 +125,11 @@ impl VectorEnvironment {
         &self.environment
     }
 
+    /// The parts of the state, `[count, ..]` each.
+    pub(super) fn state(&self) -> &[Var] {
+        &self.state
+    }
+
     /// What is seen now: `[count, observation..]`.
     pub fn observe(&self) -> Tensor {
         let state: Vec<Tensor> = self.state.iter().map(Var::get).collect();

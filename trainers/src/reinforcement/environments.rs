@@ -10,6 +10,7 @@ mod identity;
 mod lander;
 mod mountain_car;
 mod pendulum;
+mod pictures;
 mod snake;
 
 pub use acrobot::Acrobot;
