@@ -33,6 +33,7 @@ pub mod sac;
 mod source;
 pub mod space;
 pub mod td3;
+pub mod wrappers;
 
 pub use distribution::{Categorical, DiagonalGaussian, Distribution, SquashedGaussian};
 pub use dqn::{Dqn, DqnConfig};
@@ -52,3 +53,4 @@ pub use replay::{Priority, Replay, Sample};
 pub use sac::{Sac, SacConfig};
 pub use space::Space;
 pub use td3::{Td3, Td3Config};
+pub use wrappers::{FrameStack, ScaledActions, TimeLimit};

@@ -8,7 +8,9 @@ use anygrad_trainers::reinforcement::environments::{
     Acrobot, Breakout, CartPole, GridWorld, MountainCar, MountainCarContinuous, Pendulum, Snake,
 };
 use anygrad_trainers::reinforcement::rollout::Rollout;
-use anygrad_trainers::reinforcement::{Environment, Space, Step, VectorEnvironment};
+use anygrad_trainers::reinforcement::{
+    Environment, FrameStack, ScaledActions, Space, Step, TimeLimit, VectorEnvironment,
+};
 
 fn device() -> Device {
     anygrad_core::testing::device()
@@ -254,4 +256,47 @@ fn a_snakes_image_is_its_state_and_it_begins_with_food_anywhere_else() {
     let met: std::collections::BTreeSet<i64> = food.iter().map(|x| *x as i64).collect();
     // Each of the 97 free cells is missed by 2,000 draws with probability (96/97)^2000 < 1e-8.
     assert_eq!(met.into_iter().collect::<Vec<_>>(), (0..100).filter(|c| !(52..=54).contains(c)).collect::<Vec<_>>());
+}
+
+#[test]
+fn frames_are_stacked_and_begin_anew_with_each_episode() {
+    let device = device();
+    let world = FrameStack::new(Counter { ends: 3.0, limit: 100 }, 3).expect("frames");
+    assert_eq!(world.observation_space(), Space::uniform(&[3], 0.0, 1e6));
+    let worlds = VectorEnvironment::new(Arc::new(world), 2, &device).expect("worlds");
+    let mut program = Program::inference(&device, |()| {
+        Rollout::collect(&worlds, 5, |_| {
+            let action = Tensor::full(&[2], 0.0, DType::I32, &device);
+            (action.clone(), action)
+        })
+    });
+    let rollout = program.run(()).expect("a rollout");
+    let first = |tensor: &Tensor| floats(&tensor.narrow(1, 0, 1).flatten(0));
+    let seen = [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 2.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]].concat();
+    assert_eq!(first(&rollout.observation), seen);
+    let next = [[0.0, 0.0, 1.0], [0.0, 1.0, 2.0], [1.0, 2.0, 3.0], [0.0, 0.0, 1.0], [0.0, 1.0, 2.0]].concat();
+    assert_eq!(first(&rollout.next), next);
+    // Images: channels are stacked.
+    let images = FrameStack::new(Breakout, 2).expect("frames");
+    let state = images.reset(1, &device);
+    assert_eq!(images.observe(&state).shape(), [1, 8, 10, 10]);
+    assert_eq!(images.observation_space().shape(), [8, 10, 10]);
+    assert!(FrameStack::new(CartPole, 0).expect_err("none").to_string().contains("0 frames"));
+}
+
+#[test]
+fn limits_and_scales_are_those_that_were_asked_for() {
+    let device = device();
+    let limited = TimeLimit { environment: CartPole, steps: Some(7) };
+    assert_eq!((limited.time_limit(), limited.action_space()), (Some(7), Space::Discrete(2)));
+    let world = ScaledActions::new(Pendulum).expect("scaled");
+    assert_eq!(world.action_space(), Space::uniform(&[1], -1.0, 1.0));
+    let state = [Tensor::from_vec(vec![0.5f32], &[1], &device), Tensor::from_vec(vec![0.0f32], &[1], &device)];
+    let act = |world: &dyn Environment, action: f32| {
+        floats(&world.step(&state, &Tensor::from_vec(vec![action], &[1, 1], &device)).state[1])
+    };
+    // Torques are between -2 and 2.
+    assert_eq!(act(&world, 0.5), act(&Pendulum, 1.0));
+    assert_ne!(act(&world, 0.5), act(&Pendulum, 0.5));
+    assert!(ScaledActions::new(CartPole).expect_err("choices").to_string().contains("within bounds"));
 }
