@@ -1,5 +1,5 @@
 //! Agents learn to land a craft softly (see `Lander` for physics and reward; a good landing gives more than 200). The mean return of
-//! their random actions passes 200 after about 450,000 steps.
+//! their random actions passes 200 after about 450,000 steps; after 1,000,000 five seeds' likeliest actions earn 219 to 225.
 //!
 //!     cargo run --release --example ppo_lander -- --device cpu --seeds 5 --steps 1000000
 

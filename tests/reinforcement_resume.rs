@@ -1,6 +1,6 @@
 //! Reinforcement learning goes on bit for bit: after a stop, in another process, and after kill -9 at any moment.
 //!
-//! Few kills here; twenty: `ANYGRAD_KILLS=20 cargo test --release --test reinforcement_resume -- --nocapture`.
+//! One run with three kills here; more: `ANYGRAD_KILLS=20 cargo test --release --test reinforcement_resume -- --nocapture`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -193,7 +193,7 @@ fn a_killed_run_with_a_replay_ends_as_if_nothing_had_happened() {
         return;
     }
     let _turn = alone();
-    let kills: usize = std::env::var("ANYGRAD_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    let kills: usize = std::env::var("ANYGRAD_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let whole = empty("whole");
     let begun = Instant::now();
     assert!(start(&whole).wait().expect("a run").success());
