@@ -4,6 +4,7 @@
 //!
 //! Prints (and draws, in an HTML page) the mean return over the seeds and the 95 % interval of that mean.
 
+use anygrad::events::Record;
 use anygrad::prelude::*;
 use anygrad::reinforcement::environments::CartPole;
 use anygrad::reinforcement::{Interval, Ppo, PpoConfig};

@@ -227,7 +227,7 @@ fn images_are_seen_by_convolutions_of_each_seed() {
 }
 
 #[test]
-fn algorithms_for_real_actions_solve_their_identity_also_delayed() {
+fn algorithms_for_real_actions_solve_their_identity() {
     let _turn = alone();
     let device = device(4);
     let mut sac = SacConfig { learning_rate: 3e-3, hidden: vec![32], ..SacConfig::default() };
@@ -242,27 +242,26 @@ fn algorithms_for_real_actions_solve_their_identity_also_delayed() {
         ..config
     };
     let (twin, single) = (td3(Td3Config::default()), td3(Td3Config::ddpg()));
-    let late = |config: &OffPolicyConfig| OffPolicyConfig {
+    let late = OffPolicyConfig {
         frequency: 2,
         updates: 2,
         n_step: 2,
         steps: 3000,
         capacity: 3000,
         priority: Some(Priority::default()),
-        ..config.clone()
+        ..sac.common.clone()
     };
-    for delay in [0, 1] {
+    for (delay, common) in [(0, sac.common.clone()), (1, late)] {
         let world = IdentityBox { delay };
-        let with = |config: &OffPolicyConfig| if delay == 0 { config.clone() } else { late(config) };
-        let mut agents = Sac::new(world, SacConfig { common: with(&sac.common), ..sac.clone() }, &device).expect("sac");
+        let mut agents = Sac::new(world, SacConfig { common, ..sac.clone() }, &device).expect("sac");
         agents.train(500, &mut silent).expect("training");
         solved(agents.learner(), world, -0.2, &device);
-        for config in [&twin, &single] {
-            let config = Td3Config { common: with(&config.common), ..config.clone() };
-            let mut td3 = Td3::new(world, config, &device).expect("td3");
-            td3.train(500, &mut silent).expect("training");
-            solved(td3.learner(), world, -0.2, &device);
-        }
+    }
+    for config in [twin, single] {
+        let world = IdentityBox::default();
+        let mut td3 = Td3::new(world, config, &device).expect("td3");
+        td3.train(500, &mut silent).expect("training");
+        solved(td3.learner(), world, -0.2, &device);
     }
 }
 

@@ -39,7 +39,6 @@ pub struct Sample {
 
 impl Sample {
     /// Losses `[seeds, batch]` or `[.., seeds, batch]`, times how much each counts: the correction for being drawn more often.
-    #[must_use]
     #[track_caller]
     pub fn weigh(&self, losses: &Tensor) -> Tensor {
         self.weight.as_ref().map_or_else(|| losses.clone(), |weight| losses * weight)

@@ -16,7 +16,7 @@ pub(crate) enum Source {
     Device { worlds: VectorEnvironment, steps: usize, program: Program<'static, (), Rollout> },
     /// One action per run: what is kept of it, and what the environment gets.
     Host {
-        worlds: HostEnvironments,
+        worlds: Box<HostEnvironments>,
         seen: Option<Vec<f32>>,
         device: Device,
         /// Which worlds begin an episode.
@@ -44,7 +44,7 @@ impl Source {
             let (kept, acted) = learner.explore(&observation, &begins);
             [kept, acted.cast(DType::F32)]
         });
-        Source::Host { worlds, seen: None, begins: Vec::new(), device: device.clone(), program }
+        Source::Host { worlds: Box::new(worlds), seen: None, begins: Vec::new(), device: device.clone(), program }
     }
 
     pub(crate) fn name(&self) -> String {

@@ -62,7 +62,8 @@ impl<E: Environment> FrameStack<E> {
     pub fn new(environment: E, frames: usize) -> Result<FrameStack<E>> {
         let space = environment.observation_space();
         if frames == 0 || !matches!(&space, Space::Box { shape, .. } if !shape.is_empty()) {
-            let message = format!("{frames} frames of {space:?}; at least one, of real numbers with an axis, is needed");
+            let message =
+                format!("{frames} frames of {space:?}; at least one, of real numbers with an axis, is needed");
             return Err(Error::data(format!("{}: frames", environment.name()), message));
         }
         Ok(FrameStack { environment, frames })

@@ -33,7 +33,7 @@ const WALL: usize = 8;
 /// Where a cell's number is one of `0..count`, `[n, count]`.
 fn at(cell: &Tensor, count: i32) -> Tensor {
     let numbers = Tensor::arange(0.0, f64::from(count), 1.0, cell.device()).cast(DType::I32);
-    cell.unsqueeze(-1).eq(&numbers.unsqueeze(0))
+    cell.unsqueeze(-1).eq(numbers.unsqueeze(0))
 }
 
 impl Environment for Breakout {

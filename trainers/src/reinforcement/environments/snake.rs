@@ -30,7 +30,7 @@ const BODY: usize = 3;
 /// Where a cell's number is, `[n, 100]`.
 fn at(cell: &Tensor) -> Tensor {
     let numbers = Tensor::arange(0.0, f64::from(CELLS), 1.0, cell.device()).cast(DType::I32);
-    cell.unsqueeze(-1).eq(&numbers.unsqueeze(0))
+    cell.unsqueeze(-1).eq(numbers.unsqueeze(0))
 }
 
 impl Environment for Snake {
@@ -83,11 +83,11 @@ impl Environment for Snake {
         let eats = next.eq(food);
         // Without food the tail moves on before the head does.
         let length = body.max(-1) + eats.cast(DType::I32);
-        let rest = eats.unsqueeze(-1).select(body, &(body - 1).maximum(0));
+        let rest = eats.unsqueeze(-1).select(body, (body - 1).maximum(0));
         let bites = here.logical_and(&rest.gt(0)).any(-1);
         let dead = wall.logical_or(&bites);
         let eats = eats.logical_and(&dead.logical_not());
-        let grown = here.select(&length.unsqueeze(-1), &rest);
+        let grown = here.select(length.unsqueeze(-1), &rest);
         let full = length.ge(CELLS);
         // New food on the free cell with the largest random number.
         let luck = Tensor::rand(body.shape(), body.device());

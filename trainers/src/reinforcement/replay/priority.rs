@@ -68,7 +68,7 @@ impl Priorities {
         let numbers = |count: usize| Tensor::arange(0.0, count as f64, 1.0, &device).cast(DType::I32);
         // How many steps are newer than the one in each place.
         let age = (&count - 1 - numbers(capacity)).rem_euclid(capacity as i32);
-        let begins = age.ge(steps as i32 - 1).logical_and(&age.lt(&count.minimum(capacity as i32)));
+        let begins = age.ge(steps as i32 - 1).logical_and(&age.lt(count.minimum(capacity as i32)));
         let known = begins.unsqueeze(-1).select(self.ring.get(), 0.0);
         let all = known.reshape([capacity, seeds, n]).movedim(1, 0);
         let total = capacity * n;
@@ -117,9 +117,9 @@ impl Priorities {
 /// sums are rounded.
 fn search(list: &Tensor, target: &Tensor) -> (Tensor, Tensor) {
     let sums = list.cumsum(-1);
-    let beyond = sums.gt(&target.unsqueeze(-1)).logical_and(&list.gt(0.0));
+    let beyond = sums.gt(target.unsqueeze(-1)).logical_and(&list.gt(0.0));
     let first = beyond.cast(DType::F32).argmax(-1);
-    let place = beyond.any(-1).select(&first, &list.argmax(-1));
+    let place = beyond.any(-1).select(&first, list.argmax(-1));
     let here = place.one_hot(list.size(-1)).cast(DType::F32);
     let before = ((sums - list) * here).sum(-1);
     (place, before)
