@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anygrad::prelude::*;
-use anygrad::reinforcement::{HostConfig, HostEnvironment, HostEnvironments, HostStep, Ppo, PpoConfig, Space};
+use anygrad::reinforcement::{HostConfig, HostEnvironment, HostEnvironments, HostStep, Layers, Ppo, PpoConfig, Space};
 
 /// A corridor of 8 cells: right is 1, left is 0, the exit is at the right end; the agent sees where it is.
 struct Corridor {
@@ -45,7 +45,7 @@ fn main() -> Exit {
         environments: 8,
         rollout: 64,
         steps,
-        hidden: vec![32],
+        layers: Layers::tanh(&[32]),
         learning_rate: 3e-3,
         ..PpoConfig::default()
     };

@@ -1,14 +1,14 @@
 //! Many agents learn at once, each from its own seed: a learning curve with an honest band, from one run.
 //!
-//!     cargo run --release --example many_seeds -- --device cpu --seeds 32 --out curve.csv
+//!     cargo run --release --example many_seeds -- --device cpu --seeds 32 --out curve.html
 //!
-//! Prints (and writes as CSV) the mean return over the seeds and the 95 % interval of that mean.
+//! Prints (and draws, in an HTML page) the mean return over the seeds and the 95 % interval of that mean.
 
-use std::fmt::Write;
-
+use anygrad::events::Record;
 use anygrad::prelude::*;
 use anygrad::reinforcement::environments::CartPole;
-use anygrad::reinforcement::{Ppo, PpoConfig};
+use anygrad::reinforcement::{Interval, Ppo, PpoConfig};
+use anygrad::report::Html;
 
 fn main() -> Exit {
     let options = Options::from_args("many_seeds: a learning curve with its band")?;
@@ -21,7 +21,10 @@ fn main() -> Exit {
     }
     config.steps = options.steps.unwrap_or(config.steps);
     let mut ppo = Ppo::new(CartPole, config.clone(), &device)?;
-    let (mut csv, every) = (String::from("step,mean,low,high,seeds\n"), (ppo.iterations() / 20).max(1));
+    let every = (ppo.iterations() / 20).max(1);
+    let mut page = options.out.as_ref().map(|path| Html::new(path).titled("CartPole, many seeds"));
+    let mut tell = |event: Event<'_>| page.as_mut().map_or(Ok(Flow::Continue), |page| page.on(&event));
+    tell(Event::Begin { label: "many seeds", step: 0, steps: Some(config.steps) })?;
     // A seed without an ended episode keeps the return that it had.
     let mut returns = vec![f64::NAN; config.seeds];
     for iteration in 1..=ppo.iterations() {
@@ -32,16 +35,11 @@ fn main() -> Exit {
         if iteration % every != 0 {
             continue;
         }
-        let known: Vec<f64> = returns.iter().copied().filter(|x| x.is_finite()).collect();
-        let n = known.len() as f64;
-        let mean = known.iter().sum::<f64>() / n;
-        let variance = known.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        let half = 1.96 * (variance / n).sqrt();
-        println!("step {:>7}: return {mean:6.1} +- {half:.1} of {n} seeds", ppo.steps_done());
-        let _ = writeln!(csv, "{},{mean},{},{},{n}", ppo.steps_done(), mean - half, mean + half);
+        let Interval { mean, low, high, count } = Interval::of(&returns);
+        println!("step {:>7}: return {mean:6.1} ({low:.1} .. {high:.1}) of {count} seeds", ppo.steps_done());
+        let values = [("return", mean), ("return.low", low), ("return.high", high)];
+        tell(Event::Epoch(Record { epoch: iteration, step: ppo.steps_done(), values: &values }))?;
     }
-    if let Some(path) = &options.out {
-        checkpoint::write_whole(path, csv.as_bytes())?;
-    }
+    tell(Event::End { step: ppo.steps_done(), reason: "done" })?;
     Ok(())
 }

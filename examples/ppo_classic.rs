@@ -3,7 +3,7 @@
 //!     cargo run --release --example ppo_classic -- --acrobot --device cpu --seeds 5
 //!
 //! `--pendulum` (the default): swing a pendulum up and hold it, 100,000 steps. `--acrobot`: swing the lower of two links above
-//! a line, 500,000 steps. `--mountain-car`: out of a valley by momentum, 1,000,000 steps.
+//! a line, 500,000 steps (five seeds: -76 to -84). `--mountain-car`: out of a valley by momentum, 1,000,000 steps.
 
 use std::time::Instant;
 

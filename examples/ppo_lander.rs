@@ -1,5 +1,5 @@
 //! Agents learn to land a craft softly (see `Lander` for physics and reward; a good landing gives more than 200). The mean return of
-//! their random actions passes 200 after about 450,000 steps.
+//! their random actions passes 200 after about 450,000 steps; after 1,000,000 five seeds' likeliest actions earn 219 to 225.
 //!
 //!     cargo run --release --example ppo_lander -- --device cpu --seeds 5 --steps 1000000
 
@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use anygrad::prelude::*;
 use anygrad::reinforcement::environments::Lander;
-use anygrad::reinforcement::{Ppo, PpoConfig, evaluate};
+use anygrad::reinforcement::{Ppo, PpoConfig, evaluate, film};
 
 fn main() -> Exit {
-    let options = Options::from_args("ppo_lander: learn to land")?;
+    let flags = [("--film", "write an animation of an episode to film.gif")];
+    let options = Options::with_flags("ppo_lander: learn to land", &flags)?;
     let device = Device::open(options.device.as_deref().unwrap_or("best"))?;
     device.seed(options.seed)?;
     // Stable-Baselines3 zoo's numbers for its lander, but for rollouts of 256 steps instead of 1,024: minibatches are 64 as there.
@@ -49,6 +50,9 @@ fn main() -> Exit {
     let returns = evaluate(&ppo.agent().actor, Lander, episodes, limit, &device)?;
     for (seed, returns) in returns.iter().enumerate() {
         println!("seed {seed} return {:.1}", returns.iter().sum::<f64>() / returns.len() as f64);
+    }
+    if options.has("--film") {
+        film(&ppo.agent().actor, Lander, limit, &device)?.gif("film.gif", 5)?;
     }
     let steps = ppo.steps_done() * seeds as u64;
     println!("{steps} steps of {seeds} seeds in {time:.1} s: {:.0} steps/s", steps as f64 / time);

@@ -271,3 +271,27 @@ fn long_runs_keep_few_points() {
     let _ = html.on(&Event::End { step: 10_000, reason: "done" }).expect("an event");
     assert!(read(&path).len() < 200_000);
 }
+
+#[test]
+fn edges_become_a_band_around_their_curve() {
+    let path = std::env::temp_dir().join(format!("anygrad-band-{}.html", std::process::id()));
+    let mut html = Html::new(&path);
+    html.on(&Event::Begin { label: "agents", step: 0, steps: Some(2) }).expect("written");
+    for step in 1..=2u64 {
+        let x = step as f64;
+        let values = [("return", x), ("return.low", x - 1.0), ("return.high", x + 1.0), ("other.low", x)];
+        html.on(&Event::Epoch(Record { epoch: step, step, values: &values })).expect("written");
+    }
+    let page = std::fs::read_to_string(&path).expect("a page");
+    // One band of four corners, within the axis; no chart or tile of its edges. An edge without a curve is a curve.
+    let corners = page.split("<polygon class='band'").nth(1).and_then(|rest| rest.split("points='").nth(1));
+    let corners = corners.and_then(|rest| rest.split('\'').next()).expect("a band");
+    assert_eq!(page.matches("<polygon").count(), 1);
+    let heights: Vec<f64> = corners.split(' ').map(|c| c.split_once(',').expect("x,y").1.parse().expect("y")).collect();
+    assert_eq!(heights.len(), 4);
+    // 0 and 1 are below, 3 and 2 above; the scale is straight.
+    assert!(heights.iter().all(|y| (0.0..270.0).contains(y)));
+    assert!((heights[0] - heights[1] - (heights[3] - heights[2])).abs() < 0.2 && heights[0] > heights[3]);
+    assert!(!page.contains("<h2>high</h2>") && page.contains("<h2>low</h2>") && page.contains("<h2>return</h2>"));
+    std::fs::remove_file(&path).expect("removed");
+}

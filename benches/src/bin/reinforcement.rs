@@ -1,10 +1,13 @@
-//! Environment steps per second: CartPole alone (`step`) and PPO with two networks 4-64-64 (`ppo`).
+//! Environment steps per second: CartPole alone (`step`), PPO with two networks 4-64-64 (`ppo`), and the same PPO beside PyTorch and
+//! Stable-Baselines3 (`compare`: in turns, ours with tracing and compilation, theirs without their start; medians and ratios).
 //!
 //!     cargo run --release -p anygrad-benches --bin reinforcement -- [step|ppo] [--environments N] [--rollout N] [--profile]
+//!     cargo run --release -p anygrad-benches --bin reinforcement -- compare [--python PYTHON] [--steps N] [--peers torch,sb3]
 //!
 //! Wall and CPU seconds are both told: on a machine that does other work, the second is the one to compare. `--profile`
 //! prints the time of each kernel of PPO's programs instead.
 
+use std::process::Command;
 use std::time::Instant;
 
 use anygrad::prelude::*;
@@ -68,13 +71,71 @@ fn ppo(n: usize, rollout: usize, profile: bool, device: &Device) -> Result<()> {
     Ok(())
 }
 
+/// The rate that a peer tells.
+fn peer(python: &str, name: &str, steps: usize, shape: (usize, usize)) -> Result<f64> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/torch/ppo.py");
+    let fail = |message: String| Error::data(format!("{python} {script}"), message);
+    let numbers = [("--steps", steps), ("--environments", shape.0), ("--rollout", shape.1)];
+    let numbers = numbers.map(|(name, number)| [name.to_string(), number.to_string()]).concat();
+    let command = Command::new(python).arg(script).args(["--peer", name]).args(numbers).output();
+    let output = command.map_err(|error| fail(format!("it could not be started: {error}; give --python")))?;
+    if !output.status.success() {
+        return Err(fail(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    let told: serde_json::Value =
+        serde_json::from_slice(&output.stdout).map_err(|error| fail(format!("no JSON: {error}")))?;
+    told["steps_per_s"].as_f64().ok_or_else(|| fail(format!("no rate in {told}")))
+}
+
+/// Ours and the peers' in three turns, so that what slows the machine down hits all.
+fn compare(python: &str, peers: &str, steps: usize, shape: (usize, usize), device: &Device) -> Result<()> {
+    let (environments, rollout) = shape;
+    let mut rates: Vec<(&str, Vec<f64>)> =
+        std::iter::once("anygrad").chain(peers.split(',')).map(|name| (name, Vec::new())).collect();
+    for turn in 0..3 {
+        for (name, list) in &mut rates {
+            let rate = if *name == "anygrad" {
+                let config = PpoConfig { environments, rollout, steps: steps as u64, ..PpoConfig::default() };
+                let begin = Instant::now();
+                let mut ppo = Ppo::new(CartPole, config, device)?;
+                ppo.train(&mut |_: &Event<'_>| Ok(Flow::Continue))?;
+                ppo.steps_done() as f64 / begin.elapsed().as_secs_f64()
+            } else {
+                // They are slower: a part of the steps is enough.
+                peer(python, name, steps / 20, shape)?
+            };
+            println!("turn {turn}, {name}: {rate:.0} steps/s");
+            list.push(rate);
+        }
+    }
+    let median = |list: &[f64]| {
+        let mut sorted = list.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        sorted[sorted.len() / 2]
+    };
+    for (name, list) in &rates[1..] {
+        let ratios: Vec<f64> = rates[0].1.iter().zip(list).map(|(ours, theirs)| ours / theirs).collect();
+        let (ours, theirs, ratio) = (median(&rates[0].1), median(list), median(&ratios));
+        println!(
+            "{environments} environments x {rollout}: anygrad {ours:.0}, {name} {theirs:.0} steps/s, ratio {ratio:.1}"
+        );
+    }
+    Ok(())
+}
+
 fn main() -> Exit {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let number = |name: &str| -> Option<usize> {
         let at = words.iter().position(|word| word == name)?;
         words.get(at + 1)?.parse().ok()
     };
-    let wanted = |name: &str| !words.iter().any(|w| w == "step" || w == "ppo") || words.iter().any(|w| w == name);
+    let text = |name: &str, default: &'static str| -> String {
+        let at = words.iter().position(|word| word == name);
+        at.and_then(|at| words.get(at + 1)).cloned().unwrap_or_else(|| default.into())
+    };
+    let modes = ["step", "ppo", "compare"];
+    let any = words.iter().any(|word| modes.contains(&word.as_str()));
+    let wanted = |name: &str| words.iter().any(|word| word == name) || (!any && name != "compare");
     let profile = words.iter().any(|word| word == "--profile");
     let device = Device::open("best")?;
     println!("device: {device}");
@@ -84,6 +145,11 @@ fn main() -> Exit {
     }
     if wanted("ppo") {
         ppo(number("--environments").unwrap_or(2048), number("--rollout").unwrap_or(128), profile, &device)?;
+    }
+    if wanted("compare") {
+        let shape = (number("--environments").unwrap_or(4), number("--rollout").unwrap_or(128));
+        let steps = number("--steps").unwrap_or(500_000);
+        compare(&text("--python", "python3"), &text("--peers", "torch,sb3"), steps, shape, &device)?;
     }
     Ok(())
 }

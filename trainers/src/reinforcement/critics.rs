@@ -57,12 +57,14 @@ impl Critics {
         self.values(&self.trained, observation, action).index_axis(0, 0)
     }
 
-    /// One step towards `goal` `[seeds, batch]`; returns squared error and mean value, `[seeds]` each.
-    pub(crate) fn learn(&self, sample: &Sample, action: &Tensor, goal: &Tensor) -> [Tensor; 2] {
+    /// One step towards `goal` `[seeds, batch]`; returns squared error and mean value, `[seeds]` each, and the mean error of each
+    /// remembered step, `[seeds, batch]`.
+    pub(crate) fn learn(&self, sample: &Sample, action: &Tensor, goal: &Tensor) -> ([Tensor; 2], Tensor) {
         let values = self.values(&self.trained, &sample.observation, action);
-        let error = (&values - goal.detach().unsqueeze(0)).square().mean(-1).sum(0);
-        self.adam.update(&error.sum(..).gradients(&self.trained.parameters()));
-        [error, values.mean(-1).mean(0)]
+        let errors = &values - goal.detach().unsqueeze(0);
+        let loss = sample.weigh(&errors.square()).mean(-1).sum(0);
+        self.adam.update(&loss.sum(..).gradients(&self.trained.parameters()));
+        ([loss, values.mean(-1).mean(0)], errors.abs().mean(0))
     }
 
     /// Moves the targets by a share `tau`.

@@ -1,8 +1,8 @@
-//! [`Dqn`]: deep Q-learning, with double, dueling and n-step targets as options.
+//! [`Dqn`]: deep Q-learning, with double, dueling, n-step, quantile and prioritised learning as options.
 //!
 //! Sources: Mnih and others, "Human-level control through deep reinforcement learning" (2015); van Hasselt and others,
-//! "Deep reinforcement learning with double Q-learning" (2015); Wang and others, "Dueling network architectures" (2016);
-//! defaults are those of CleanRL's `dqn.py`.
+//! "Deep reinforcement learning with double Q-learning" (2015); Wang and others, "Dueling network architectures" (2016); Dabney
+//! and others, "Distributional reinforcement learning with quantile regression" (2017); defaults are those of CleanRL's `dqn.py`.
 
 use anygrad_core::nn::Module;
 use anygrad_core::{DType, Device, Error, Result, Tensor, Var};
@@ -10,9 +10,9 @@ use anygrad_core::{DType, Device, Error, Result, Tensor, Var};
 use super::critics::{named, optimizer};
 use super::environment::Environment;
 use super::evaluate::Actor;
-use super::network::{Activation, Mlp, Start};
-use super::off_policy::{Learner, OffPolicy, OffPolicyConfig, follow, random_actions};
-use super::policy::{by_seed, inputs};
+use super::network::{Layers, Network, Start};
+use super::off_policy::{Learner, OffPolicy, OffPolicyConfig, Update, follow, random_actions};
+use super::policy::by_seed;
 use super::replay::Sample;
 use super::space::Space;
 use crate::optim::{Adam, Optimizer};
@@ -34,24 +34,22 @@ pub struct DqnConfig {
     pub double: bool,
     /// Whether values and advantages have outputs of their own; false.
     pub dueling: bool,
-    /// Sizes of hidden layers; 120, 84.
-    pub hidden: Vec<usize>,
+    /// Quantiles of the return's distribution that are learned instead of its mean, if any (200 in the paper); none.
+    pub quantiles: Option<usize>,
+    /// Layers; 120 and 84 with `max(x, 0)`.
+    pub layers: Layers,
 }
 
 impl Default for DqnConfig {
     fn default() -> DqnConfig {
         DqnConfig {
             common: OffPolicyConfig {
-                seeds: 1,
-                environments: 1,
                 steps: 500_000,
                 frequency: 10,
-                updates: 1,
                 capacity: 10_000,
                 warm_up: 10_000,
                 batch: 128,
-                n_step: 1,
-                gamma: 0.99,
+                ..OffPolicyConfig::default()
             },
             learning_rate: 2.5e-4,
             exploration: (1.0, 0.05),
@@ -59,7 +57,8 @@ impl Default for DqnConfig {
             target_every: 50,
             double: false,
             dueling: false,
-            hidden: vec![120, 84],
+            quantiles: None,
+            layers: Layers::relu(&[120, 84]),
         }
     }
 }
@@ -71,8 +70,8 @@ pub type Dqn = OffPolicy<QLearner>;
 #[derive(Debug)]
 pub struct QLearner {
     config: DqnConfig,
-    trained: Mlp,
-    target: Mlp,
+    trained: Network,
+    target: Network,
     adam: Adam,
     space: Space,
     /// Updates so far, `[1]` f32.
@@ -89,6 +88,9 @@ impl OffPolicy<QLearner> {
         if !(0.0..=1.0).contains(&start) || !(0.0..=1.0).contains(&end) || config.target_every == 0 {
             let message = format!("exploration {:?} must be in 0..=1, `target_every` at least 1", config.exploration);
             return Err(Error::data("dqn", message));
+        }
+        if config.quantiles == Some(0) {
+            return Err(Error::data("dqn", "0 quantiles have no mean; at least one is needed"));
         }
         let shared = config.common.clone();
         OffPolicy::with("dqn", environment, shared, |world| QLearner::new(world, config, device), device)
@@ -108,9 +110,9 @@ impl QLearner {
             let message = format!("actions of {} are {space:?}; deep Q-learning needs one choice", world.name());
             return Err(Error::data("dqn", message));
         };
-        let outputs = actions + usize::from(config.dueling);
-        let sizes = [&[inputs(&world.observation_space())?][..], &config.hidden, &[outputs]].concat();
-        let net = || Mlp::new(config.common.seeds, &sizes, Activation::Relu, Start::Uniform, device);
+        let outputs = (actions + usize::from(config.dueling)) * config.quantiles.unwrap_or(1);
+        let (seeds, seen) = (config.common.seeds, world.observation_space());
+        let net = || Network::new(seeds, &seen, &config.layers, outputs, Start::Uniform, device);
         let (trained, target) = (net()?, net()?);
         for (to, from) in target.parameters().iter().zip(trained.parameters()) {
             to.assign(&from.get());
@@ -120,20 +122,45 @@ impl QLearner {
         Ok(QLearner { config, trained, target, adam, space, updates })
     }
 
-    /// `[seeds, batch, actions]`.
-    fn values(&self, net: &Mlp, observation: &Tensor) -> Tensor {
-        let out = net.forward(observation);
+    /// Of observations `[seeds, batch, ..]`: `[seeds, batch, actions, quantiles]`, one quantile if only the mean is learned.
+    fn returns(&self, net: &Network, observation: &Tensor) -> Tensor {
+        let out = net.forward(&observation.flatten(2));
+        let quantiles = self.config.quantiles.unwrap_or(1);
+        let out = out.reshape([out.size(0), out.size(1), out.size(2) / quantiles, quantiles]);
         if !self.config.dueling {
             return out;
         }
         // Equation 9 of the dueling paper.
-        let advantage = out.slice(-1, 1..);
-        out.slice(-1, ..1) + &advantage - advantage.mean_keep(-1)
+        let advantage = out.slice(2, 1..);
+        out.slice(2, ..1) + &advantage - advantage.mean_keep(2)
+    }
+
+    /// The mean returns of [`QLearner::returns`]: `[seeds, batch, actions]`.
+    fn values(&self, net: &Network, observation: &Tensor) -> Tensor {
+        self.returns(net, observation).mean(-1)
+    }
+
+    /// Losses `[seeds, batch]` of quantiles towards goals, `[seeds, batch, quantiles]` both: equation 10 of the quantile paper, with
+    /// Huber's threshold 1.
+    fn quantile_loss(chosen: &Tensor, goal: &Tensor) -> Tensor {
+        let quantiles = chosen.size(-1);
+        // Midpoints of equal shares, one per row; goals are columns.
+        let share = (Tensor::arange(0.0, quantiles as f64, 1.0, chosen.device()) + 0.5) / quantiles as f64;
+        let error = goal.unsqueeze(2) - chosen.unsqueeze(3);
+        let size = error.abs();
+        let huber = size.le(1.0).select(error.square() * 0.5, &size - 0.5);
+        let below = error.lt(0.0).cast(DType::F32).detach();
+        ((share.unsqueeze(-1) - below).abs() * huber).mean(-1).sum(-1)
     }
 }
 
+/// The elements of `x` `[seeds, batch, actions, quantiles]` of one action each, `[seeds, batch]`.
+fn of(action: &Tensor, x: &Tensor) -> Tensor {
+    (x * action.one_hot(x.size(2)).cast(DType::F32).unsqueeze(-1)).sum(2)
+}
+
 impl Actor for QLearner {
-    fn act(&self, observation: &Tensor) -> Tensor {
+    fn act(&self, observation: &Tensor, _: &[Var]) -> Tensor {
         let best = self.values(&self.trained, &by_seed(observation, self.config.common.seeds)).argmax(-1);
         best.reshape([observation.size(0)])
     }
@@ -153,28 +180,28 @@ impl Learner for QLearner {
         let chance = (progress * ((end - start) / self.config.exploration_share) + start).maximum(end);
         let n = observation.size(0);
         let random = random_actions(&self.space, n, observation.device());
-        Tensor::rand(&[n], observation.device()).lt(&chance).select(&random, self.act(observation))
+        Tensor::rand(&[n], observation.device()).lt(&chance).select(&random, self.act(observation, &[]))
     }
 
-    fn update(&self, sample: &Sample, _: usize) -> Tensor {
-        let flat = |x: &Tensor| x.flatten(2);
-        let next = self.values(&self.target, &flat(&sample.next));
-        let best = if self.config.double {
-            let choice = self.values(&self.trained, &flat(&sample.next)).argmax(-1);
-            (&next * choice.one_hot(next.size(-1)).cast(DType::F32)).sum(-1)
-        } else {
-            next.max(-1)
+    fn update(&self, sample: &Sample, _: usize) -> Update {
+        let next = self.returns(&self.target, &sample.next);
+        let judge = if self.config.double { self.values(&self.trained, &sample.next) } else { next.mean(-1) };
+        let next = of(&judge.argmax(-1), &next);
+        let goal = (sample.reward.unsqueeze(-1) + sample.discount.unsqueeze(-1) * next).detach();
+        let chosen = of(&sample.action, &self.returns(&self.trained, &sample.observation));
+        let value = chosen.mean(-1);
+        let error = &value - goal.mean(-1);
+        let losses = match self.config.quantiles {
+            Some(_) => QLearner::quantile_loss(&chosen, &goal),
+            None => error.square(),
         };
-        let goal = (&sample.reward + &sample.discount * best).detach();
-        let values = self.values(&self.trained, &flat(&sample.observation));
-        let chosen = (&values * sample.action.one_hot(values.size(-1)).cast(DType::F32)).sum(-1);
-        let error = (&chosen - goal).square().mean(-1);
-        self.adam.update(&error.sum(..).gradients(&self.trained.parameters()));
+        let loss = sample.weigh(&losses).mean(-1);
+        self.adam.update(&loss.sum(..).gradients(&self.trained.parameters()));
         let count = self.updates.get() + 1.0;
         let now = (&count % self.config.target_every as f64).eq(0.0).cast(DType::F32);
         self.updates.assign(&count);
         follow(&self.target.parameters(), &self.trained.parameters(), &now);
-        Tensor::stack(&[error, chosen.mean(-1)], 0).detach()
+        Update { told: Tensor::stack(&[loss, value.mean(-1)], 0).detach(), error: error.detach() }
     }
 
     fn variables(&self) -> Vec<(String, Var)> {

@@ -125,10 +125,20 @@ impl VectorEnvironment {
         &self.environment
     }
 
+    /// The parts of the state, `[count, ..]` each.
+    pub(super) fn state(&self) -> &[Var] {
+        &self.state
+    }
+
     /// What is seen now: `[count, observation..]`.
     pub fn observe(&self) -> Tensor {
         let state: Vec<Tensor> = self.state.iter().map(Var::get).collect();
         self.environment.observe(&state)
+    }
+
+    /// Bool `[count]`: what is seen now is the beginning of an episode.
+    pub fn begins(&self) -> Tensor {
+        self.elapsed.get().eq(0)
     }
 
     /// Acts in all worlds and starts ended episodes anew. Call it inside of a program.

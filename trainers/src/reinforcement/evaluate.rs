@@ -1,4 +1,4 @@
-//! [`evaluate`]: returns of whole episodes with the likeliest actions.
+//! [`evaluate`]: returns of whole episodes with the likeliest actions; [`Interval`]: what several agents say together.
 
 use std::sync::Arc;
 
@@ -11,11 +11,53 @@ const CHUNK: usize = 50;
 
 /// Something that acts without chance.
 pub trait Actor {
-    /// What to do, seeing `[seeds * batch, observation..]`, as the environment takes it: `[seeds * batch, ..]`.
-    fn act(&self, observation: &Tensor) -> Tensor;
+    /// What to do, seeing `[seeds * batch, observation..]`, as the environment takes it: `[seeds * batch, ..]`. An actor with
+    /// memory changes it.
+    fn act(&self, observation: &Tensor, memory: &[Var]) -> Tensor;
+
+    /// The empty memory of an actor in `n` environments (of all seeds together), if it has any.
+    ///
+    /// # Errors
+    /// If memory cannot be had.
+    fn memory(&self, _n: usize, _device: &Device) -> Result<Vec<Var>> {
+        Ok(Vec::new())
+    }
 
     /// How many agents it is.
     fn seeds(&self) -> usize;
+}
+
+/// The mean of several agents' numbers and the 95 % interval of that mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// NaN if there are no finite numbers.
+    pub mean: f64,
+    /// `mean - 1.96 deviation / sqrt(n)`, the deviation with `n - 1`; the mean itself for one number.
+    pub low: f64,
+    /// As far above the mean.
+    pub high: f64,
+    /// How many finite numbers there were.
+    pub count: usize,
+}
+
+impl Interval {
+    /// Of the finite ones among these numbers.
+    #[must_use]
+    pub fn of(values: &[f64]) -> Interval {
+        let known: Vec<f64> = values.iter().copied().filter(|x| x.is_finite()).collect();
+        let count = known.len();
+        let mean = known.iter().sum::<f64>() / count as f64;
+        let squares: f64 = known.iter().map(|x| (x - mean).powi(2)).sum();
+        let half = if count > 1 { 1.96 * (squares / (count - 1) as f64 / count as f64).sqrt() } else { 0.0 };
+        Interval { mean, low: mean - half, high: mean + half, count }
+    }
+
+    /// As values of a [`crate::events::Record`]: `return`, and `return.low` and `return.high` if there are several agents.
+    pub(super) fn told(&self) -> Vec<(&'static str, f64)> {
+        let band = [("return.low", self.low), ("return.high", self.high)];
+        let band = band.into_iter().filter(|_| self.count > 1);
+        std::iter::once(("return", self.mean)).chain(band).collect()
+    }
 }
 
 /// The best that each agent has been: off-policy learning drifts, and the last policy is seldom the best one.
@@ -86,9 +128,10 @@ pub fn evaluate(
     let worlds = VectorEnvironment::new(Arc::new(environment), n, device)?;
     let total = Var::try_new("evaluate.total", &Tensor::zeros(&[n], device))?;
     let alive = Var::try_new("evaluate.alive", &Tensor::full(&[n], 1.0, DType::F32, device))?;
+    let memory = actor.memory(n, device)?;
     let mut steps = Program::inference(device, |()| {
         for _ in 0..CHUNK {
-            let step = worlds.step(&actor.act(&worlds.observe()));
+            let step = worlds.step(&actor.act(&worlds.observe(), &memory));
             total.assign(&(total.get() + &step.reward * alive.get()));
             alive.assign(&(alive.get() * step.done().logical_not().cast(DType::F32)));
         }

@@ -64,6 +64,8 @@ pub struct HostEnvironments {
     count: usize,
     workers: Vec<Worker>,
     timeout: Duration,
+    /// What went wrong; answers to later questions would be those to earlier ones.
+    failed: Option<String>,
 }
 
 /// What [`HostEnvironments::new`] must know.
@@ -142,7 +144,7 @@ impl HostEnvironments {
             spawned.map_err(|error| Error::data(name.clone(), format!("a thread could not be started: {error}")))?;
             workers.push(Worker { worlds, orders, outcomes });
         }
-        Ok(HostEnvironments { name, observations, actions, count, workers, timeout })
+        Ok(HostEnvironments { name, observations, actions, count, workers, timeout, failed: None })
     }
 
     /// For messages.
@@ -180,6 +182,16 @@ impl HostEnvironments {
     }
 
     fn ask(&mut self, actions: Option<&[f32]>) -> Result<Vec<Outcome>> {
+        if let Some(before) = &self.failed {
+            let help = "save the state of the training, make new worlds, and go on from it";
+            return Err(Error::data(self.name.clone(), format!("they failed before ({before}); {help}")));
+        }
+        let outcome = self.answers(actions);
+        self.failed = outcome.as_ref().err().map(ToString::to_string);
+        outcome
+    }
+
+    fn answers(&self, actions: Option<&[f32]>) -> Result<Vec<Outcome>> {
         let width = self.actions.len();
         let begin = Instant::now();
         let gone = |name: &str, worlds: &std::ops::Range<usize>| {

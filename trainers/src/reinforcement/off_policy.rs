@@ -8,14 +8,14 @@ use std::sync::Arc;
 use anygrad_core::{DType, Device, Error, Program, Result, Tensor, Var};
 
 use super::environment::{Environment, VectorEnvironment};
-use super::evaluate::Actor;
-use super::replay::{Replay, Sample};
+use super::evaluate::{Actor, Interval};
+use super::replay::{Draw, Priority, Replay, Sample};
 use super::rollout::{Episodes, Rollout, check_finite};
 use super::space::Space;
 use crate::checkpoint;
 use crate::events::{Event, Flow, Listener, Record};
 
-/// What all off-policy algorithms share.
+/// What all off-policy algorithms share; by default 100,000 steps of one environment, all remembered, an update of 256 after each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffPolicyConfig {
     /// Agents trained at once, each with its own parameters, environments and replay; 1.
@@ -38,6 +38,26 @@ pub struct OffPolicyConfig {
     pub n_step: usize,
     /// Discount of later rewards.
     pub gamma: f64,
+    /// Whether steps that surprised are drawn more often; none: all equally often.
+    pub priority: Option<Priority>,
+}
+
+impl Default for OffPolicyConfig {
+    fn default() -> OffPolicyConfig {
+        OffPolicyConfig {
+            seeds: 1,
+            environments: 1,
+            steps: 100_000,
+            frequency: 1,
+            updates: 1,
+            capacity: 100_000,
+            warm_up: 100,
+            batch: 256,
+            n_step: 1,
+            gamma: 0.99,
+            priority: None,
+        }
+    }
 }
 
 impl OffPolicyConfig {
@@ -71,6 +91,15 @@ impl OffPolicyConfig {
     }
 }
 
+/// What an update of a [`Learner`] says.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// `[told, seeds]`.
+    pub told: Tensor,
+    /// How wrong the values of the sample were, `[seeds, batch]`: the priorities of its steps.
+    pub error: Tensor,
+}
+
 /// An algorithm that learns from remembered steps.
 pub trait Learner: Actor + 'static {
     /// What an update tells, one name per row.
@@ -79,8 +108,8 @@ pub trait Learner: Actor + 'static {
     /// Actions with exploration, as the environment takes them, `[n, ..]`; `progress`: `[1]`, from 0 to 1 over the run.
     fn explore(&self, observation: &Tensor, progress: &Tensor) -> Tensor;
 
-    /// One update: assigns parameters; returns `[told, seeds]`. `number` counts the updates of a cycle.
-    fn update(&self, sample: &Sample, number: usize) -> Tensor;
+    /// One update: assigns parameters. `number` counts the updates of a cycle.
+    fn update(&self, sample: &Sample, number: usize) -> Update;
 
     /// All variables of networks and optimizers, by unique names.
     fn variables(&self) -> Vec<(String, Var)>;
@@ -153,7 +182,11 @@ pub(crate) fn unscaled(space: &Space, action: &Tensor) -> Tensor {
 }
 
 impl<L: Learner> OffPolicy<L> {
-    pub(crate) fn with(
+    /// An algorithm of one's own: `learner` gets the environment, for its spaces.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense, `learner` errs, or memory cannot be had.
+    pub fn with(
         name: &'static str,
         environment: impl Environment + 'static,
         config: OffPolicyConfig,
@@ -164,7 +197,7 @@ impl<L: Learner> OffPolicy<L> {
         let n = config.seeds * config.environments;
         let environment = VectorEnvironment::new(Arc::new(environment), n, device)?;
         let learner = Arc::new(learner(&**environment.environment())?);
-        let replay = Replay::new(&environment, config.seeds, config.capacity, config.frequency)?;
+        let replay = Replay::new(&environment, config.seeds, (config.capacity, config.frequency), config.priority)?;
         let episodes = Arc::new(Episodes::new(n, config.seeds, device)?);
         let cycles = Var::try_new(format!("{name}.cycles"), &Tensor::zeros(&[1], device))?;
         let fill = {
@@ -177,7 +210,7 @@ impl<L: Learner> OffPolicy<L> {
                     let action = random_actions(&space, worlds.count(), &device);
                     (action.clone(), action)
                 });
-                replay.write(&rollout);
+                replay.write(&rollout.finite());
                 cycles.assign(&(cycles.get() + 1.0));
                 episodes.count(&rollout)
             })
@@ -190,6 +223,7 @@ impl<L: Learner> OffPolicy<L> {
             let (worlds, replay, episodes, cycles) =
                 (environment.clone(), replay.clone(), episodes.clone(), cycles.clone());
             let (config, learner) = (config.clone(), learner.clone());
+            let draw = Draw { batch: config.batch, steps: config.n_step, gamma: config.gamma };
             let all = config.steps as f64 / (config.frequency * config.environments) as f64;
             Program::training(device, move |()| {
                 let progress = cycles.get() / all;
@@ -197,11 +231,13 @@ impl<L: Learner> OffPolicy<L> {
                     let action = learner.explore(observation, &progress);
                     (action.clone(), action)
                 });
-                replay.write(&rollout);
+                replay.write(&rollout.finite());
                 let mut told = None;
                 for number in 0..config.updates {
-                    let sample = replay.sample(config.batch, config.n_step, config.gamma);
-                    told = Some(learner.update(&sample, number));
+                    let sample = replay.sample(&draw, &progress);
+                    let update = learner.update(&sample, number);
+                    replay.revalue(&sample, &update.error);
+                    told = Some(update.told);
                 }
                 cycles.assign(&(cycles.get() + 1.0));
                 (episodes.count(&rollout), told.unwrap_or_else(|| cycles.get()))
@@ -240,7 +276,8 @@ impl<L: Learner> OffPolicy<L> {
     /// the device in between.
     ///
     /// # Errors
-    /// If a reward or an observation is not finite, the device fails, or the listener errs.
+    /// If a reward or an observation is not finite, the device fails, or the listener errs. What was learned is finite and can be
+    /// saved.
     pub fn train(&mut self, interval: u64, listener: &mut dyn Listener) -> Result<()> {
         let per = self.per_cycle();
         let (total, warm) = (self.config.steps / per, self.config.warm_up.div_ceil(per));
@@ -271,9 +308,14 @@ impl<L: Learner> OffPolicy<L> {
                 let name = self.environment.environment().name();
                 check_finite(name, self.environment.count(), &counts[3 * seeds..], step)?;
             }
-            let sum = |row: usize| all.iter().map(|c| c[row * seeds..(row + 1) * seeds].iter().sum::<f64>()).sum();
-            let (ended, returns, lengths): (f64, f64, f64) = (sum(0), sum(1), sum(2));
-            let mut values = vec![("return", returns / ended), ("length", lengths / ended), ("episodes", ended)];
+            let sums = |row: usize| -> Vec<f64> {
+                (0..seeds).map(|seed| all.iter().map(|counts| counts[row * seeds + seed]).sum()).collect()
+            };
+            let ended = sums(0);
+            let each =
+                |row: usize| -> Vec<f64> { sums(row).iter().zip(&ended).map(|(sum, count)| sum / count).collect() };
+            let mut values = Interval::of(&each(1)).told();
+            values.extend([("length", Interval::of(&each(2)).mean), ("episodes", ended.iter().sum())]);
             if let Some(told) = told {
                 let told = told.to_f64()?;
                 let rows = self.learner.told().iter().zip(told.chunks(seeds));

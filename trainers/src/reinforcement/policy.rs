@@ -6,52 +6,106 @@ use anygrad_core::{Device, Error, Result, Tensor, Var};
 
 use super::distribution::{Categorical, DiagonalGaussian, Distribution};
 use super::evaluate::Actor;
-use super::network::{Activation, Mlp, Start};
+use super::network::{Layers, Network, Start};
 use super::normalizer::Normalizer;
 use super::space::Space;
+
+/// What turns a network's outputs into a distribution over actions, and these into what an environment takes; one per seed.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    /// Logarithms of deviations, `[seeds, 1, k]`, for real actions; they begin at 0 and do not depend on the observation.
+    log_std: Option<Var>,
+    space: Space,
+}
+
+impl Head {
+    pub(super) fn new(seeds: usize, actions: &Space, device: &Device) -> Result<Head> {
+        let log_std = match actions {
+            Space::Discrete(_) => None,
+            Space::Box { .. } => Some(Var::try_new("log_std", &Tensor::zeros(&[seeds, 1, actions.len()], device))?),
+            Space::MultiDiscrete(_) => {
+                let message = "several choices at once are not supported; give one choice or real numbers";
+                return Err(Error::data("policy: action space", message));
+            }
+        };
+        Ok(Head { log_std, space: actions.clone() })
+    }
+
+    /// How many numbers the network must give.
+    pub(super) fn outputs(&self) -> usize {
+        if let Space::Discrete(n) = self.space { n } else { self.space.len() }
+    }
+
+    /// Of outputs `[seeds, batch, ..]`.
+    #[track_caller]
+    pub(super) fn distribution(&self, outputs: &Tensor) -> Distribution {
+        match &self.log_std {
+            None => Distribution::Categorical(Categorical::new(outputs)),
+            Some(log_std) => Distribution::Gaussian(DiagonalGaussian::new(outputs, &log_std.get())),
+        }
+    }
+
+    /// Actions `[seeds, batch, ..]` as an environment takes them: `[seeds * batch, ..]`, real ones within their bounds.
+    #[track_caller]
+    pub(super) fn for_environment(&self, action: &Tensor) -> Tensor {
+        let n = action.size(0) * action.size(1);
+        let sizes = [&[n][..], &self.space.shape()].concat();
+        let action = action.reshape(sizes.as_slice());
+        match &self.space {
+            Space::Box { shape, low, high } => {
+                let bound = |values: &[f64]| {
+                    let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
+                    Tensor::from_vec(values, shape, action.device())
+                };
+                action.maximum(bound(low)).minimum(bound(high))
+            }
+            _ => action,
+        }
+    }
+
+    /// What is kept of actions `[seeds, batch, ..]`, and what the environment gets, `[seeds * batch, ..]` both.
+    #[track_caller]
+    pub(super) fn kept_and_acted(&self, action: &Tensor) -> (Tensor, Tensor) {
+        let flat = [&[action.size(0) * action.size(1)][..], &action.shape()[2..]].concat();
+        (action.reshape(flat.as_slice()), self.for_environment(action))
+    }
+}
+
+impl Module for Head {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        if let Some(log_std) = &self.log_std {
+            visitor.field("log_std", log_std);
+        }
+    }
+}
 
 /// A network whose outputs are the parameters of a distribution over actions; one per seed.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    network: Mlp,
-    /// Logarithms of deviations, `[seeds, 1, k]`, for real actions.
-    log_std: Option<Var>,
-    space: Space,
+    network: Network,
+    head: Head,
     seeds: usize,
     /// Of observations.
     normalizer: Option<Normalizer>,
 }
 
 impl Policy {
-    /// Dense hidden layers, orthogonal weights (gain `sqrt 2`, last layer 0.01), deviations that begin at 1 and do not depend
+    /// These layers, orthogonal weights (gain `sqrt 2`, last layer 0.01), deviations that begin at 1 and do not depend
     /// on the observation.
     ///
     /// # Errors
-    /// If the action space is not [`Space::Discrete`] or [`Space::Box`], a size is 0 or memory cannot be had.
+    /// If the action space is not [`Space::Discrete`] or [`Space::Box`]; and as [`Network::new`].
     pub fn new(
         seeds: usize,
         observations: &Space,
         actions: &Space,
-        hidden: &[usize],
-        activation: Activation,
+        layers: &Layers,
         device: &Device,
     ) -> Result<Policy> {
-        let outputs = match actions {
-            Space::Discrete(n) => *n,
-            Space::Box { .. } => actions.len(),
-            Space::MultiDiscrete(_) => {
-                let message = "several choices at once are not supported; give one choice or real numbers";
-                return Err(Error::data("policy: action space", message));
-            }
-        };
-        let sizes = [&[inputs(observations)?][..], hidden, &[outputs]].concat();
+        let head = Head::new(seeds, actions, device)?;
         let start = Start::Orthogonal { hidden: std::f64::consts::SQRT_2, last: 0.01 };
-        let network = Mlp::new(seeds, &sizes, activation, start, device)?;
-        let log_std = match actions {
-            Space::Box { .. } => Some(Var::try_new("log_std", &Tensor::zeros(&[seeds, 1, outputs], device))?),
-            _ => None,
-        };
-        Ok(Policy { network, log_std, space: actions.clone(), seeds, normalizer: None })
+        let network = Network::new(seeds, observations, layers, head.outputs(), start, device)?;
+        Ok(Policy { network, head, seeds, normalizer: None })
     }
 
     /// What to do, seeing `[seeds * batch, observation..]`; parameters are `[seeds, batch, ..]`.
@@ -71,38 +125,26 @@ impl Policy {
     /// As [`Policy::distribution`], of what [`Policy::inputs`] gave.
     #[track_caller]
     pub(super) fn distribution_of(&self, inputs: &Tensor) -> Distribution {
-        let outputs = self.network.forward(inputs);
-        match &self.log_std {
-            None => Distribution::Categorical(Categorical::new(&outputs)),
-            Some(log_std) => Distribution::Gaussian(DiagonalGaussian::new(&outputs, &log_std.get())),
-        }
+        self.head.distribution(&self.network.forward(inputs))
     }
 
     /// Actions `[seeds, batch, ..]` as an environment takes them: `[seeds * batch, ..]`, real ones within their bounds.
     #[track_caller]
     pub fn for_environment(&self, action: &Tensor) -> Tensor {
-        let n = action.size(0) * action.size(1);
-        let sizes = [&[n][..], &self.space.shape()].concat();
-        let action = action.reshape(sizes.as_slice());
-        match &self.space {
-            Space::Box { shape, low, high } => {
-                let bound = |values: &[f64]| {
-                    let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
-                    Tensor::from_vec(values, shape, action.device())
-                };
-                action.maximum(bound(low)).minimum(bound(high))
-            }
-            _ => action,
-        }
+        self.head.for_environment(action)
+    }
+
+    /// What is kept of random actions, and what the environment gets, `[n, ..]` both.
+    #[track_caller]
+    pub(super) fn explore(&self, observation: &Tensor) -> (Tensor, Tensor) {
+        self.head.kept_and_acted(&self.distribution(observation).sample())
     }
 }
 
 impl Module for Policy {
     fn visit(&self, visitor: &mut Visitor<'_>) {
         visitor.field("network", &self.network);
-        if let Some(log_std) = &self.log_std {
-            visitor.field("log_std", log_std);
-        }
+        self.head.visit(visitor);
         if let Some(normalizer) = &self.normalizer {
             visitor.field("normalizer", normalizer);
         }
@@ -110,7 +152,7 @@ impl Module for Policy {
 }
 
 impl Actor for Policy {
-    fn act(&self, observation: &Tensor) -> Tensor {
+    fn act(&self, observation: &Tensor, _: &[Var]) -> Tensor {
         self.for_environment(&self.distribution(observation).mode())
     }
 
@@ -143,11 +185,11 @@ pub struct ActorCritic {
     /// Acts.
     pub actor: Policy,
     /// Values states: `[seeds, batch, 1]`.
-    pub critic: Mlp,
+    pub critic: Network,
 }
 
 impl ActorCritic {
-    /// Two networks with the same hidden layers; see [`Policy::new`]; the critic's last gain is 1.
+    /// Two networks of the same layers; see [`Policy::new`]; the critic's last gain is 1.
     ///
     /// # Errors
     /// As [`Policy::new`].
@@ -155,14 +197,12 @@ impl ActorCritic {
         seeds: usize,
         observations: &Space,
         actions: &Space,
-        hidden: &[usize],
-        activation: Activation,
+        layers: &Layers,
         device: &Device,
     ) -> Result<ActorCritic> {
-        let actor = Policy::new(seeds, observations, actions, hidden, activation, device)?;
-        let sizes = [&[inputs(observations)?][..], hidden, &[1]].concat();
+        let actor = Policy::new(seeds, observations, actions, layers, device)?;
         let start = Start::Orthogonal { hidden: std::f64::consts::SQRT_2, last: 1.0 };
-        Ok(ActorCritic { actor, critic: Mlp::new(seeds, &sizes, activation, start, device)? })
+        Ok(ActorCritic { actor, critic: Network::new(seeds, observations, layers, 1, start, device)? })
     }
 
     /// Both networks see what the normaliser makes of observations; who trains them updates it.

@@ -1,38 +1,46 @@
 //! [`Ppo`]: proximal policy optimisation.
 //!
-//! An iteration is three programs, submitted without a readback: `rollout` (some steps of all environments, run until
-//! there are enough), `prepare` (values, advantages, statistics) and `epoch` (one pass over the shuffled rollout in
-//! minibatches, run as often as asked). Statistics are read once, at the end.
-//!
 //! Sources: Schulman and others, "Proximal policy optimization algorithms" (2017); details and defaults as in CleanRL's
 //! `ppo.py` and "The 37 implementation details of proximal policy optimization" (Huang and others, 2022).
 
 mod config;
-
-use std::path::Path;
-use std::sync::Arc;
+pub mod recurrent;
 
 use anygrad_core::nn::Module;
-use anygrad_core::{DType, Device, Error, Program, Result, Tensor, Tensors, Var};
+use anygrad_core::{DType, Device, Result, Tensor, Tensors, Var};
 
 use super::clip::ClipBySeed;
-use super::environment::{Environment, VectorEnvironment};
+use super::distribution::Distribution;
+use super::environment::Environment;
 use super::host::HostEnvironments;
 use super::normalizer::{Normalizer, RewardScale};
+use super::on_policy::{OnLearner, OnPolicy, shuffled};
 use super::policy::{ActorCritic, inputs};
 use super::returns::Experience;
-use super::rollout::{EPISODE_ROWS, Episodes, Rollout, check_finite};
-use super::source::Source;
+use super::rollout::Rollout;
 use super::space::Space;
 pub use config::PpoConfig;
 
-use crate::checkpoint;
-use crate::events::{Event, Flow, Listener, Record};
 use crate::optim::{Adam, AdamConfig, Optimizer};
+
+/// Proximal policy optimisation of any [`Environment`] with one discrete or several real actions.
+pub type Ppo = OnPolicy<PpoLearner>;
+
+/// The networks and the update of [`Ppo`].
+#[derive(Debug)]
+pub struct PpoLearner {
+    config: PpoConfig,
+    agent: ActorCritic,
+    parameters: Vec<Var>,
+    adam: Adam,
+    clip: ClipBySeed,
+    rewards: Option<RewardScale>,
+    passes: Passes,
+}
 
 /// What the updates of an iteration see; all `[seeds, batch, ..]`, observations as networks see them.
 #[derive(Clone, Debug)]
-struct Batch {
+pub struct Batch {
     observation: Tensor,
     action: Tensor,
     log_probability: Tensor,
@@ -54,255 +62,144 @@ impl Tensors for Batch {
     }
 }
 
-/// Numbers of one iteration, one per seed.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Statistics {
-    /// Episodes that ended.
-    pub episodes: Vec<f64>,
-    /// Their mean return (NaN if none ended).
-    pub returns: Vec<f64>,
-    /// Their mean length (NaN if none ended).
-    pub lengths: Vec<f64>,
-    /// Loss of the policy, of the last minibatch, as are those that follow.
-    pub policy_loss: Vec<f64>,
-    /// Loss of the values.
-    pub value_loss: Vec<f64>,
-    /// Entropy of the policy.
-    pub entropy: Vec<f64>,
-    /// Estimated divergence of the new policy from the one that acted: `E[(ratio - 1) - ln ratio]`.
-    pub divergence: Vec<f64>,
-    /// How many ratios were cut.
-    pub clipped: Vec<f64>,
-    /// How much of the returns' variance the values explained before the updates.
-    pub explained: Vec<f64>,
-}
-
-/// Proximal policy optimisation of any [`Environment`] with one discrete or several real actions.
-pub struct Ppo {
-    config: PpoConfig,
-    device: Device,
-    source: Source,
-    agent: Arc<ActorCritic>,
-    adam: Arc<Adam>,
-    /// Iterations done, one f32 (exact up to 2^24).
-    done: Var,
-    episodes: Arc<Episodes>,
-    rewards: Option<RewardScale>,
-    iteration: u64,
-    prepare: Program<'static, Vec<Rollout>, (Batch, Tensor)>,
-    epoch: Program<'static, Batch, Tensor>,
-}
-
-impl std::fmt::Debug for Ppo {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = self.source.name();
-        write!(f, "Ppo({name}, iteration {} of {}, {:?})", self.iteration, self.iterations(), self.config)
-    }
-}
-
-impl Ppo {
+impl OnPolicy<PpoLearner> {
     /// New agents. All random numbers follow from [`Device::seed`].
     ///
     /// # Errors
     /// If the configuration makes no sense, the spaces do not fit, or memory cannot be had.
     pub fn new(environment: impl Environment + 'static, config: PpoConfig, device: &Device) -> Result<Ppo> {
         config.validate()?;
-        let n = config.seeds * config.environments;
-        let worlds = VectorEnvironment::new(Arc::new(environment), n, device)?;
-        let steps = config.chunk();
-        let spaces = (worlds.environment().observation_space(), worlds.environment().action_space());
-        Ppo::with(config, spaces, device, |agent| Source::on_device(worlds, agent, steps, device))
+        let learner = |seen: &Space, acts: &Space| PpoLearner::new(seen, acts, config.clone(), device);
+        OnPolicy::with("ppo", environment, config.portions(), learner, device)
     }
 
-    /// New agents in a user's own worlds on the host: `seeds * environments` of them. Their states are not saved; after
-    /// [`Ppo::load`] they begin anew. After an error of theirs all that was learned before is intact and can be saved.
+    /// New agents in a user's own worlds on the host; see [`OnPolicy::with_host`].
     ///
     /// # Errors
-    /// As [`Ppo::new`], and if the number of worlds is another.
+    /// As [`Ppo::new`], and if the number of worlds is not `seeds * environments`.
     pub fn on_host(worlds: HostEnvironments, config: PpoConfig, device: &Device) -> Result<Ppo> {
         config.validate()?;
-        let n = config.seeds * config.environments;
-        if worlds.count() != n {
-            let message =
-                format!("{} worlds; {} seeds of {} are {n}", worlds.count(), config.seeds, config.environments);
-            return Err(Error::data(worlds.name(), message));
-        }
-        let spaces = (worlds.observation_space().clone(), worlds.action_space().clone());
-        Ppo::with(config, spaces, device, |agent| Source::on_host(worlds, agent, device))
-    }
-
-    fn with(
-        config: PpoConfig,
-        (observations, actions): (Space, Space),
-        device: &Device,
-        source: impl FnOnce(Arc<ActorCritic>) -> Source,
-    ) -> Result<Ppo> {
-        let agent = ActorCritic::new(config.seeds, &observations, &actions, &config.hidden, config.activation, device)?;
-        let agent = if config.normalize_observations {
-            agent.normalizing(Normalizer::new("observation", config.seeds, inputs(&observations)?, device)?)
-        } else {
-            agent
-        };
-        // CleanRL's epsilon; norms are taken per seed, so the optimizer does not clip.
-        let adam = AdamConfig { lr: config.learning_rate, eps: 1e-5, ..AdamConfig::default() };
-        let adam = Arc::new(Adam::with(agent.parameters(), adam)?);
-        let n = config.seeds * config.environments;
-        let (agent, episodes) = (Arc::new(agent), Arc::new(Episodes::new(n, config.seeds, device)?));
-        let done = Var::try_new("ppo.iteration", &Tensor::zeros(&[1], device))?;
-        let rewards = config.normalize_rewards.then(|| RewardScale::new(config.seeds, n, config.gamma, device));
-        let rewards = rewards.transpose()?;
-        let passes = Passes::new(config.seeds, device)?;
-        let prepare = prepare(device, &config, agent.clone(), episodes.clone(), (rewards.clone(), passes.clone()));
-        let epoch = epoch(device, &config, agent.clone(), adam.clone(), passes)?;
-        let (source, device) = (source(agent.clone()), device.clone());
-        Ok(Ppo { config, device, source, agent, adam, done, episodes, rewards, iteration: 0, prepare, epoch })
+        let learner = |seen: &Space, acts: &Space| PpoLearner::new(seen, acts, config.clone(), device);
+        OnPolicy::with_host("ppo", worlds, config.portions(), learner, device)
     }
 
     /// The agents.
     #[must_use]
     pub fn agent(&self) -> &ActorCritic {
-        &self.agent
-    }
-
-    /// Iterations in all.
-    #[must_use]
-    pub fn iterations(&self) -> u64 {
-        self.config.steps / self.batch()
-    }
-
-    /// Steps of each agent so far.
-    #[must_use]
-    pub fn steps_done(&self) -> u64 {
-        self.iteration * self.batch()
-    }
-
-    /// Steps of one agent per iteration.
-    fn batch(&self) -> u64 {
-        (self.config.environments * self.config.rollout) as u64
-    }
-
-    /// One iteration: act, then learn from it.
-    ///
-    /// # Errors
-    /// If a reward or an observation is not finite, or the device fails.
-    pub fn iterate(&mut self) -> Result<Statistics> {
-        if self.config.anneal {
-            let left = 1.0 - self.iteration as f64 / self.iterations() as f64;
-            self.adam.set_learning_rate(self.config.learning_rate * left.max(0.0))?;
-        }
-        let rollouts = self.source.rollout(self.config.rollout)?;
-        let (batch, counts) = self.prepare.run(rollouts)?;
-        let losses = self.epoch.run_times(self.config.epochs, batch)?;
-        let (counts, losses) = (counts.to_f64()?, losses.to_f64()?);
-        let row = |list: &[f64], i: usize| list[i * self.config.seeds..(i + 1) * self.config.seeds].to_vec();
-        let step = self.iteration * self.config.rollout as u64;
-        check_finite(&self.source.name(), self.source.count(), &row(&counts, 3), step)?;
-        self.iteration += 1;
-        self.done.write(&[self.iteration as f32])?;
-        let episodes = row(&counts, 0);
-        let mean = |sums: Vec<f64>| sums.iter().zip(&episodes).map(|(sum, count)| sum / count).collect();
-        Ok(Statistics {
-            returns: mean(row(&counts, 1)),
-            lengths: mean(row(&counts, 2)),
-            explained: row(&counts, EPISODE_ROWS),
-            policy_loss: row(&losses, 0),
-            value_loss: row(&losses, 1),
-            entropy: row(&losses, 2),
-            divergence: row(&losses, 3),
-            clipped: row(&losses, 4),
-            episodes,
-        })
-    }
-
-    /// The kernels of the three programs, in words (see [`Program::explain`]).
-    ///
-    /// # Errors
-    /// If memory is over the budget or the device cannot compile them.
-    pub fn explain(&mut self) -> Result<String> {
-        let parts = self.source.rollout(self.config.rollout)?;
-        let mut text = format!("rollout, {} times: {}\n", parts.len(), self.source.explain()?);
-        text += &format!("prepare: {}\n", self.prepare.explain(&parts)?);
-        let (batch, _) = self.prepare.run(parts)?;
-        text += &format!("epoch, {} times: {}", self.config.epochs, self.epoch.explain(&batch)?);
-        Ok(text)
-    }
-
-    /// Measured times of the kernels of the three programs (see [`Program::profile`]).
-    ///
-    /// # Errors
-    /// As [`Ppo::explain`].
-    pub fn profile(&mut self) -> Result<String> {
-        let parts = self.source.rollout(self.config.rollout)?;
-        let mut text = format!("rollout, {} times: {}\n", parts.len(), self.source.profile()?);
-        text += &format!("prepare: {}\n", self.prepare.profile(&parts)?);
-        let (batch, _) = self.prepare.run(parts)?;
-        text += &format!("epoch, {} times: {}", self.config.epochs, self.epoch.profile(&batch)?);
-        Ok(text)
-    }
-
-    /// Trains to the end, from where it is; tells the listener after each iteration (means over the seeds).
-    ///
-    /// # Errors
-    /// As [`Ppo::iterate`], and what the listener errs.
-    pub fn train(&mut self, listener: &mut dyn Listener) -> Result<()> {
-        let (batch, iterations) = (self.batch(), self.iterations());
-        let begin = Event::Begin { label: "ppo", step: self.iteration * batch, steps: Some(iterations * batch) };
-        let mut flow = listener.on(&begin)?;
-        while self.iteration < iterations && flow == Flow::Continue {
-            let s = self.iterate()?;
-            let mean = |list: &[f64]| {
-                let known: Vec<f64> = list.iter().copied().filter(|x| x.is_finite()).collect();
-                known.iter().sum::<f64>() / known.len() as f64
-            };
-            let values = [
-                ("return", mean(&s.returns)),
-                ("length", mean(&s.lengths)),
-                ("loss.policy", mean(&s.policy_loss)),
-                ("loss.value", mean(&s.value_loss)),
-                ("entropy", mean(&s.entropy)),
-                ("divergence", mean(&s.divergence)),
-                ("clipped", mean(&s.clipped)),
-                ("explained", mean(&s.explained)),
-            ];
-            let record = Record { epoch: self.iteration, step: self.iteration * batch, values: &values };
-            flow = listener.on(&Event::Epoch(record))?;
-        }
-        let reason = if flow == Flow::Stop { "interrupted" } else { "done" };
-        listener.on(&Event::End { step: self.iteration * batch, reason })?;
-        Ok(())
-    }
-
-    /// Everything that the next iteration depends on.
-    fn state(&self) -> Vec<(String, Var)> {
-        let mut all = self.agent.named_variables();
-        let others = self.adam.state().into_iter().chain(self.source.variables());
-        let others = others.chain([self.episodes.variable().clone(), self.done.clone(), self.device.generator()]);
-        let others = others.chain(self.rewards.iter().flat_map(RewardScale::variables));
-        all.extend(others.map(|var| (var.name(), var)));
-        all
-    }
-
-    /// Saves everything: parameters, moments, environments, random numbers. [`Ppo::load`] goes on bit for bit.
-    ///
-    /// # Errors
-    /// If the file cannot be written or the device fails.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        checkpoint::save_named(path, &self.state())
-    }
-
-    /// Takes back what [`Ppo::save`] wrote, of the same environment and configuration.
-    ///
-    /// # Errors
-    /// If the file is missing, damaged or does not fit; nothing is changed then.
-    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        checkpoint::load_named(path, &self.state())?;
-        self.iteration = self.done.get().item()? as u64;
-        Ok(())
+        &self.learner().agent
     }
 }
 
+impl PpoLearner {
+    fn new(observations: &Space, actions: &Space, config: PpoConfig, device: &Device) -> Result<PpoLearner> {
+        let agent = ActorCritic::new(config.seeds, observations, actions, &config.layers, device)?;
+        let agent = if config.normalize_observations {
+            agent.normalizing(Normalizer::new("observation", config.seeds, inputs(observations)?, device)?)
+        } else {
+            agent
+        };
+        let parameters = agent.parameters();
+        // CleanRL's epsilon; norms are taken per seed, so the optimizer does not clip.
+        let adam = AdamConfig { lr: config.learning_rate, eps: 1e-5, ..AdamConfig::default() };
+        let adam = Adam::with(parameters.clone(), adam)?;
+        let n = config.seeds * config.environments;
+        let rewards = config.normalize_rewards.then(|| RewardScale::new(config.seeds, n, config.gamma, device));
+        Ok(PpoLearner {
+            clip: ClipBySeed::new(&adam, &parameters, config.max_norm)?,
+            rewards: rewards.transpose()?,
+            passes: Passes::new(config.seeds, device)?,
+            config,
+            agent,
+            parameters,
+            adam,
+        })
+    }
+}
+
+impl OnLearner for PpoLearner {
+    type Batch = Batch;
+
+    fn told(&self) -> &'static [&'static str] {
+        &["explained", "loss.policy", "loss.value", "entropy", "divergence", "clipped"]
+    }
+
+    fn explore(&self, observation: &Tensor, _: &Tensor) -> (Tensor, Tensor) {
+        self.agent.actor.explore(observation)
+    }
+
+    fn begin(&self, progress: f64) -> Result<()> {
+        if self.config.anneal {
+            self.adam.set_learning_rate(self.config.learning_rate * (1.0 - progress))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn prepare(&self, all: &Rollout) -> (Batch, Tensor) {
+        let PpoConfig { seeds, environments, rollout, gamma, lambda, .. } = self.config;
+        self.passes.begin();
+        let by_seed = |x: &Tensor| Rollout::by_seed(x, seeds);
+        let flat = |x: &Tensor| {
+            let x = by_seed(x);
+            let rest = &x.shape()[2..];
+            x.reshape([&[seeds * environments * rollout][..], rest].concat().as_slice())
+        };
+        let agent = &self.agent;
+        let (observation, action) = (agent.actor.inputs(&flat(&all.observation)), by_seed(&all.action));
+        let value = agent.value_of(&observation);
+        let next_value = agent.value(&flat(&all.next));
+        let log_probability = agent.actor.distribution_of(&observation).log_probability(&action);
+        agent.take_note(&flat(&all.observation));
+        let reward = self.rewards.as_ref().map_or_else(|| by_seed(&all.reward), |scale| scale.apply(all));
+        // [seeds, steps, environments]
+        let steps = |x: &Tensor| x.reshape([seeds, rollout, environments]);
+        let experience = Experience {
+            reward: &steps(&reward),
+            value: &steps(&value),
+            next_value: &steps(&next_value),
+            terminated: &steps(&by_seed(&all.terminated)),
+            truncated: &steps(&by_seed(&all.truncated)),
+        };
+        let advantage = experience.advantages(gamma, lambda, 1).reshape(value.shape());
+        let returns = &advantage + &value;
+        let explained = explained(&advantage, &returns);
+        (Batch { observation, action, log_probability, advantage, returns, value }, explained)
+    }
+
+    fn epoch(&self, batch: &Batch) -> Tensor {
+        let (config, adam) = (&self.config, &self.adam);
+        let flat = [adam.all().clone()].into_iter().chain(adam.moments());
+        let flat = flat.filter(|var| config.max_divergence.is_some() && var.len() == adam.all().len());
+        let before: Vec<(Var, Tensor)> = flat.map(|var| (var.clone(), var.get())).collect();
+        let mut last = None;
+        for part in shuffled(batch, (batch.value.size(1), config.minibatches), batch.value.device()) {
+            let distribution = self.agent.actor.distribution_of(&part.observation);
+            let (loss, told) = loss(&distribution, &self.agent.value_of(&part.observation), &part, config);
+            adam.apply(&self.clip.apply(adam, &loss.gradients(&self.parameters)));
+            last = Some(told);
+        }
+        let told = last.unwrap_or_else(|| batch.value.clone());
+        match config.max_divergence {
+            Some(limit) => self.passes.finish(adam, &self.clip, &before, &told, limit),
+            None => told,
+        }
+    }
+
+    fn variables(&self) -> Vec<(String, Var)> {
+        let mut all = self.agent.named_variables();
+        let others = self.adam.state().into_iter().chain(self.rewards.iter().flat_map(RewardScale::variables));
+        all.extend(others.map(|var| (var.name(), var)));
+        all
+    }
+}
+
+/// How much of the returns' variance the values explained, `[1, seeds]`.
+pub(super) fn explained(advantage: &Tensor, returns: &Tensor) -> Tensor {
+    (1.0 - advantage.var(-1, 0) / (returns.var(-1, 0) + 1e-8)).unsqueeze(0)
+}
+
 /// Which agents go on to learn from a rollout; both are set anew for each.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Passes {
     /// 1 or 0, `[seeds]`.
     on: Var,
@@ -314,6 +211,11 @@ impl Passes {
     fn new(seeds: usize, device: &Device) -> Result<Passes> {
         let var = |name: &str, shape: &[usize]| Var::try_new(name, &Tensor::full(shape, 1.0, DType::F32, device));
         Ok(Passes { on: var("ppo.on", &[seeds])?, told: var("ppo.told", &[5, seeds])? })
+    }
+
+    /// A new rollout: all agents learn from it.
+    fn begin(&self) {
+        self.on.assign(&self.on.get().ones_like());
     }
 
     /// Takes back what a pass did to agents that had stopped, and stops those that moved too far; returns what is told.
@@ -331,83 +233,8 @@ impl Passes {
     }
 }
 
-fn prepare(
-    device: &Device,
-    config: &PpoConfig,
-    agent: Arc<ActorCritic>,
-    episodes: Arc<Episodes>,
-    (rewards, passes): (Option<RewardScale>, Passes),
-) -> Program<'static, Vec<Rollout>, (Batch, Tensor)> {
-    let PpoConfig { seeds, environments, rollout, gamma, lambda, .. } = *config;
-    Program::inference(device, move |parts: Vec<Rollout>| {
-        let all = Rollout::join(&parts);
-        let counts = episodes.count(&all);
-        passes.on.assign(&passes.on.get().ones_like());
-        let by_seed = |x: &Tensor| Rollout::by_seed(x, seeds);
-        let flat = |x: &Tensor| {
-            let x = by_seed(x);
-            let rest = &x.shape()[2..];
-            x.reshape([&[seeds * environments * rollout][..], rest].concat().as_slice())
-        };
-        let (observation, action) = (agent.actor.inputs(&flat(&all.observation)), by_seed(&all.action));
-        let value = agent.value_of(&observation);
-        let next_value = agent.value(&flat(&all.next));
-        let log_probability = agent.actor.distribution_of(&observation).log_probability(&action);
-        agent.take_note(&flat(&all.observation));
-        let reward = rewards.as_ref().map_or_else(|| by_seed(&all.reward), |scale| scale.apply(&all));
-        // [seeds, steps, environments]
-        let steps = |x: &Tensor| x.reshape([seeds, rollout, environments]);
-        let experience = Experience {
-            reward: &steps(&reward),
-            value: &steps(&value),
-            next_value: &steps(&next_value),
-            terminated: &steps(&by_seed(&all.terminated)),
-            truncated: &steps(&by_seed(&all.truncated)),
-        };
-        let advantage = experience.advantages(gamma, lambda, 1).reshape(value.shape());
-        let returns = &advantage + &value;
-        let explained = 1.0 - advantage.var(-1, 0) / (returns.var(-1, 0) + 1e-8);
-        let counts = Tensor::cat(&[counts, explained.unsqueeze(0)], 0);
-        (Batch { observation, action, log_probability, advantage, returns, value }, counts)
-    })
-}
-
-fn epoch(
-    device: &Device,
-    config: &PpoConfig,
-    agent: Arc<ActorCritic>,
-    adam: Arc<Adam>,
-    passes: Passes,
-) -> Result<Program<'static, Batch, Tensor>> {
-    let config = config.clone();
-    let parameters = agent.parameters();
-    let clip = ClipBySeed::new(&adam, &parameters, config.max_norm)?;
-    Ok(Program::training(device, move |batch: Batch| {
-        let flat = [adam.all().clone()].into_iter().chain(adam.moments());
-        let flat = flat.filter(|var| config.max_divergence.is_some() && var.len() == adam.all().len());
-        let before: Vec<(Var, Tensor)> = flat.map(|var| (var.clone(), var.get())).collect();
-        let size = batch.value.size(1);
-        let order = Tensor::permutation(size, batch.value.device());
-        let shuffled = batch.map(&mut |x| x.index_select(1, &order));
-        let length = size / config.minibatches;
-        let mut last = None;
-        for start in (0..size).step_by(length) {
-            let part = shuffled.map(&mut |x| x.narrow(1, start, length));
-            let (loss, told) = loss(&agent, &part, &config);
-            adam.apply(&clip.apply(&adam, &loss.gradients(&parameters)));
-            last = Some(told);
-        }
-        let told = last.unwrap_or_else(|| batch.value.clone());
-        match config.max_divergence {
-            Some(limit) => passes.finish(&adam, &clip, &before, &told, limit),
-            None => told,
-        }
-    }))
-}
-
 /// The loss of a minibatch, summed over the seeds, and what is told of it: `[5, seeds]`.
-fn loss(agent: &ActorCritic, part: &Batch, config: &PpoConfig) -> (Tensor, Tensor) {
-    let distribution = agent.actor.distribution_of(&part.observation);
+fn loss(distribution: &Distribution, value: &Tensor, part: &Batch, config: &PpoConfig) -> (Tensor, Tensor) {
     let change = distribution.log_probability(&part.action) - &part.log_probability;
     let ratio = change.exp();
     let advantage = if config.normalize_advantages {
@@ -419,10 +246,9 @@ fn loss(agent: &ActorCritic, part: &Batch, config: &PpoConfig) -> (Tensor, Tenso
     let cut = ratio.clamp(1.0 - config.clip, 1.0 + config.clip);
     // Equation 7.
     let policy = (&advantage * &ratio).minimum(&advantage * cut).mean(-1) * -1.0;
-    let value = agent.value_of(&part.observation);
-    let error = (&value - &part.returns).square();
+    let error = (value - &part.returns).square();
     let error = if config.clip_value {
-        let near = (&value - &part.value).clamp(-config.clip, config.clip) + &part.value;
+        let near = (value - &part.value).clamp(-config.clip, config.clip) + &part.value;
         error.maximum((near - &part.returns).square())
     } else {
         error

@@ -1,5 +1,7 @@
 //! [`Replay`]: a ring of past steps on the device, written in blocks and sampled there.
 //!
+//! [`super::OffPolicy`] writes it and moves its blocks in time, so that nothing can be lost; learners see [`Sample`]s.
+//!
 //! Every seed has its own steps: rows are `[capacity, seeds * n, ..]`, and a sample for seed `s` is drawn from the columns of
 //! its environments. A write passes over all of a ring, so new blocks go to a small ring of about the square root of the
 //! large one's blocks, and from there ([`Replay::settle`]) to the large one all at once: both passes are cheap per block.
@@ -8,6 +10,13 @@ use anygrad_core::{DType, Error, Result, Tensor, Var};
 
 use super::environment::VectorEnvironment;
 use super::rollout::Rollout;
+
+mod priority;
+#[cfg(test)]
+mod tests;
+
+use priority::Priorities;
+pub use priority::Priority;
 
 /// Steps drawn at random; all `[seeds, batch, ..]`.
 #[derive(Clone, Debug)]
@@ -22,6 +31,29 @@ pub struct Sample {
     pub next: Tensor,
     /// What the value of `next` is multiplied by: `gamma^steps`, 0 after termination.
     pub discount: Tensor,
+    /// How much each counts, if they were drawn by priority; see [`Sample::weigh`].
+    pub weight: Option<Tensor>,
+    /// Where they are in all remembered steps, i32.
+    place: Tensor,
+}
+
+impl Sample {
+    /// Losses `[seeds, batch]` or `[.., seeds, batch]`, times how much each counts: the correction for being drawn more often.
+    #[track_caller]
+    pub fn weigh(&self, losses: &Tensor) -> Tensor {
+        self.weight.as_ref().map_or_else(|| losses.clone(), |weight| losses * weight)
+    }
+}
+
+/// What is drawn from a [`Replay`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Draw {
+    /// Sums for each seed.
+    pub batch: usize,
+    /// Steps of a sum.
+    pub steps: usize,
+    /// Discount of later rewards.
+    pub gamma: f64,
 }
 
 /// One part of all remembered steps.
@@ -40,6 +72,7 @@ pub struct Replay {
     rows: [Rows; 5],
     /// Blocks written so far, `[1]` i32.
     written: Var,
+    priorities: Option<Priorities>,
     capacity: usize,
     block: usize,
     /// Blocks in the small rings.
@@ -64,8 +97,13 @@ impl Replay {
     /// Room for `capacity` steps of each environment, written `block` at a time.
     ///
     /// # Errors
-    /// If the capacity is not a multiple of the block, or memory cannot be had.
-    pub fn new(environment: &VectorEnvironment, seeds: usize, capacity: usize, block: usize) -> Result<Replay> {
+    /// If the capacity is not a multiple of the block, a priority makes no sense, or memory cannot be had.
+    pub fn new(
+        environment: &VectorEnvironment,
+        seeds: usize,
+        (capacity, block): (usize, usize),
+        priority: Option<Priority>,
+    ) -> Result<Replay> {
         if block == 0 || capacity == 0 || !capacity.is_multiple_of(block) {
             let message = format!("a capacity of {capacity} steps is not a multiple of the {block} written at a time");
             return Err(Error::data("replay", message));
@@ -93,6 +131,7 @@ impl Replay {
                 rows("ended", &[], DType::F32)?,
             ],
             written: Var::try_new("replay.written", &Tensor::full(&[1], 0.0, DType::I32, &device))?,
+            priorities: priority.map(|by| Priorities::new(by, capacity, columns, &device)).transpose()?,
             capacity,
             block,
             fresh,
@@ -106,8 +145,11 @@ impl Replay {
     /// # Panics
     /// If the rollout has another number of steps or environments.
     #[track_caller]
-    pub fn write(&self, steps: &Rollout) {
+    pub(crate) fn write(&self, steps: &Rollout) {
         let written = self.written.get();
+        if let Some(priorities) = &self.priorities {
+            priorities.write(&written, self.block);
+        }
         let ended = steps.truncated.select(2.0, steps.reward.zeros_like());
         let ended = steps.terminated.select(1.0, &ended);
         let place = &written % self.fresh as i32;
@@ -119,14 +161,13 @@ impl Replay {
     }
 
     /// How many writes may follow each other before [`Replay::settle`] must be called.
-    #[must_use]
-    pub fn settle_every(&self) -> usize {
+    pub(crate) fn settle_every(&self) -> usize {
         self.fresh
     }
 
     /// Keeps the newest blocks for good: after each [`Replay::settle_every`] writes, before the next one. Blocks that were
     /// not settled in time are lost.
-    pub fn settle(&self) {
+    pub(crate) fn settle(&self) {
         let large = self.capacity / (self.block * self.fresh);
         let place = (self.written.get() / self.fresh as i32 - 1) % large as i32;
         for rows in &self.rows {
@@ -134,7 +175,8 @@ impl Replay {
         }
     }
 
-    /// `batch` sums of `steps` steps for each seed, drawn uniformly (with replacement) from what was written.
+    /// Sums of rewards for each seed, drawn with replacement from what was written: uniformly, or by priority, whose correction
+    /// depends on `progress` `[1]`, 0 to 1 over the run.
     ///
     /// A sum ends early where an episode ends; after truncation the value of what came next counts, after termination not.
     /// Source of n-step targets: Sutton, "Learning to predict by the methods of temporal differences" (1988).
@@ -143,25 +185,17 @@ impl Replay {
     /// If `steps` is 0 or above the block.
     #[must_use]
     #[track_caller]
-    pub fn sample(&self, batch: usize, steps: usize, gamma: f64) -> Sample {
+    pub fn sample(&self, draw: &Draw, progress: &Tensor) -> Sample {
+        let Draw { batch, steps, gamma } = *draw;
         assert!((1..=self.block.max(1)).contains(&steps), "replay: sums of {steps} steps in blocks of {}", self.block);
-        let device = self.written.device();
-        let (seeds, n) = (self.seeds, self.columns / self.seeds);
-        let blocks = (self.capacity / self.block) as i32;
-        let written = self.written.get();
-        // The oldest step that is still there, and how many steps can begin a sum.
-        let oldest = (&written - blocks).maximum(0) * self.block as i32;
-        let known = written.minimum(blocks) * self.block as i32 - (steps as i32 - 1);
-        let unit = Tensor::rand(&[2, seeds, batch], &device);
-        let pick = |unit: Tensor, count: Tensor| {
-            let chosen = (unit * count.cast(DType::F32)).floor().cast(DType::I32);
-            // The product may round up to the count.
-            chosen.minimum(&(count - 1))
+        let (seeds, written) = (self.seeds, self.written.get());
+        let (step, column, importance) = match &self.priorities {
+            Some(priorities) => priorities.draw((&written * self.block as i32, steps), (seeds, batch), progress),
+            None => {
+                let (step, column) = self.uniform(&written, steps, batch);
+                (step, column, None)
+            }
         };
-        let step = pick(unit.index_axis(0, 0), known) + oldest;
-        let of_seed = Tensor::arange(0.0, seeds as f64, 1.0, &device).cast(DType::I32) * n as i32;
-        let own = Tensor::full(&[1], n as f64, DType::I32, &device);
-        let column = pick(unit.index_axis(0, 1), own) + of_seed.unsqueeze(-1);
         // The first step that is read from the small rings: of the newest block, and those that lie there with it.
         let settled = (&written - 1).maximum(0) / self.fresh as i32 * (self.fresh * self.block) as i32;
         let fetch = |rows: &Rows, step: &Tensor| {
@@ -190,6 +224,8 @@ impl Replay {
             last = goes_on.select(&here, &last);
         }
         Sample {
+            place: &first % self.capacity as i32 * self.columns as i32 + &column,
+            weight: importance,
             observation: fetch(&self.rows[0], &first),
             action: fetch(&self.rows[1], &first),
             next: fetch(&self.rows[3], &last),
@@ -198,10 +234,43 @@ impl Replay {
         }
     }
 
+    /// Steps and columns `[seeds, batch]`, all equally likely.
+    fn uniform(&self, written: &Tensor, steps: usize, batch: usize) -> (Tensor, Tensor) {
+        let device = self.written.device();
+        let (seeds, n) = (self.seeds, self.columns / self.seeds);
+        let blocks = (self.capacity / self.block) as i32;
+        // The oldest step that is still there, and how many steps can begin a sum.
+        let oldest = (written - blocks).maximum(0) * self.block as i32;
+        let known = written.minimum(blocks) * self.block as i32 - (steps as i32 - 1);
+        let unit = Tensor::rand(&[2, seeds, batch], &device);
+        let pick = |unit: Tensor, count: Tensor| {
+            let chosen = (unit * count.cast(DType::F32)).floor().cast(DType::I32);
+            // The product may round up to the count.
+            chosen.minimum(&(count - 1))
+        };
+        let step = pick(unit.index_axis(0, 0), known) + oldest;
+        let of_seed = Tensor::arange(0.0, seeds as f64, 1.0, &device).cast(DType::I32) * n as i32;
+        let own = Tensor::full(&[1], n as f64, DType::I32, &device);
+        (step, pick(unit.index_axis(0, 1), own) + of_seed.unsqueeze(-1))
+    }
+
+    /// Remembers how wrong the values of a sample were, `[seeds, batch]`, if steps are drawn by that.
+    ///
+    /// # Panics
+    /// If there is another number of errors.
+    #[track_caller]
+    pub fn revalue(&self, sample: &Sample, error: &Tensor) {
+        if let Some(priorities) = &self.priorities {
+            priorities.revalue(&sample.place, error);
+        }
+    }
+
     /// All that must be saved to resume.
     #[must_use]
     pub fn variables(&self) -> Vec<Var> {
         let parts = self.rows.iter().flat_map(|rows| [&rows.ring, &rows.fresh]);
-        parts.chain([&self.written]).cloned().collect()
+        let mut all: Vec<Var> = parts.chain([&self.written]).cloned().collect();
+        all.extend(self.priorities.iter().flat_map(Priorities::variables));
+        all
     }
 }

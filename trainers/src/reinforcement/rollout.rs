@@ -80,6 +80,12 @@ impl Rollout {
         }
     }
 
+    /// The same with 0 for numbers that are not finite: what is learned stays finite while the error is on its way.
+    #[must_use]
+    pub(crate) fn finite(&self) -> Rollout {
+        self.map(&mut finite)
+    }
+
     /// `[steps, seeds * n, ..] -> [seeds, steps * n, ..]`, steps of one environment `n` apart.
     #[track_caller]
     pub fn by_seed(x: &Tensor, seeds: usize) -> Tensor {
@@ -87,6 +93,11 @@ impl Rollout {
         let x = x.reshape([&[steps, seeds, n][..], rest].concat().as_slice()).movedim(1, 0);
         x.reshape([&[seeds, steps * n][..], rest].concat().as_slice())
     }
+}
+
+/// 0 for numbers that are not finite.
+fn finite(x: &Tensor) -> Tensor {
+    if x.dtype().is_float() { x.is_finite().select(x, x.zeros_like()) } else { x.clone() }
 }
 
 /// Returns and lengths of episodes that ended in a rollout; episodes run on from one rollout to the next.
@@ -114,7 +125,7 @@ impl Episodes {
     pub(crate) fn count(&self, rollout: &Rollout) -> Tensor {
         let (steps, n) = (rollout.reward.size(0), rollout.reward.size(1));
         let done = rollout.terminated.logical_or(&rollout.truncated);
-        let both = Tensor::stack(&[rollout.reward.clone(), rollout.reward.ones_like()], 1);
+        let both = Tensor::stack(&[finite(&rollout.reward), rollout.reward.ones_like()], 1);
         // What ran before is added to the first step.
         let first = self.running.get().unsqueeze(0).pad(&[(0, steps - 1), (0, 0), (0, 0)], 0.0);
         let goes_on = done.logical_not().cast(DType::F32);

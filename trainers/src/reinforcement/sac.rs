@@ -11,7 +11,7 @@ use super::distribution::SquashedGaussian;
 use super::environment::Environment;
 use super::evaluate::Actor;
 use super::network::{Activation, Mlp, Start};
-use super::off_policy::{Learner, OffPolicy, OffPolicyConfig, scaled, unscaled};
+use super::off_policy::{Learner, OffPolicy, OffPolicyConfig, Update, scaled, unscaled};
 use super::policy::{by_seed, inputs};
 use super::replay::Sample;
 use super::space::Space;
@@ -35,18 +35,7 @@ pub struct SacConfig {
 impl Default for SacConfig {
     fn default() -> SacConfig {
         SacConfig {
-            common: OffPolicyConfig {
-                seeds: 1,
-                environments: 1,
-                steps: 100_000,
-                frequency: 1,
-                updates: 1,
-                capacity: 100_000,
-                warm_up: 100,
-                batch: 256,
-                n_step: 1,
-                gamma: 0.99,
-            },
+            common: OffPolicyConfig::default(),
             learning_rate: 3e-4,
             tau: 0.005,
             target_entropy: None,
@@ -125,7 +114,7 @@ impl SoftLearner {
 }
 
 impl Actor for SoftLearner {
-    fn act(&self, observation: &Tensor) -> Tensor {
+    fn act(&self, observation: &Tensor, _: &[Var]) -> Tensor {
         self.for_environment(&self.distribution(&by_seed(observation, self.config.common.seeds)).mode())
     }
 
@@ -144,14 +133,14 @@ impl Learner for SoftLearner {
         self.for_environment(&action)
     }
 
-    fn update(&self, sample: &Sample, _: usize) -> Tensor {
+    fn update(&self, sample: &Sample, _: usize) -> Update {
         let temperature = self.log_temperature.get().exp();
         let weight = temperature.unsqueeze(-1);
         let (next, log) = self.distribution(&sample.next).sample();
         let value = self.critics.least(true, &sample.next, &next) - log * &weight;
         let goal = &sample.reward + &sample.discount * value;
         let action = unscaled(&self.space, &sample.action);
-        let [error, value] = self.critics.learn(sample, &action, &goal);
+        let ([loss_critic, value], error) = self.critics.learn(sample, &action, &goal);
 
         let (action, log) = self.distribution(&sample.observation).sample();
         let least = self.critics.least(false, &sample.observation, &action);
@@ -164,7 +153,8 @@ impl Learner for SoftLearner {
         let loss_temperature = (self.log_temperature.get() * missing).sum(..);
         self.temperature_adam.update(&loss_temperature.gradients(std::slice::from_ref(&self.log_temperature)));
         self.critics.follow(self.config.tau);
-        Tensor::stack(&[error, value, loss, entropy, temperature], 0).detach().cast(DType::F32)
+        let told = Tensor::stack(&[loss_critic, value, loss, entropy, temperature], 0);
+        Update { told: told.detach().cast(DType::F32), error }
     }
 
     fn variables(&self) -> Vec<(String, Var)> {

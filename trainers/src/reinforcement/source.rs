@@ -6,7 +6,7 @@ use anygrad_core::{DType, Device, Program, Result, Tensor, Tensors, Var};
 
 use super::environment::VectorEnvironment;
 use super::host::HostEnvironments;
-use super::policy::ActorCritic;
+use super::on_policy::OnLearner;
 use super::rollout::Rollout;
 
 /// Worlds, and the program that acts in them.
@@ -16,33 +16,35 @@ pub(crate) enum Source {
     Device { worlds: VectorEnvironment, steps: usize, program: Program<'static, (), Rollout> },
     /// One action per run: what is kept of it, and what the environment gets.
     Host {
-        worlds: HostEnvironments,
+        worlds: Box<HostEnvironments>,
         seen: Option<Vec<f32>>,
         device: Device,
-        program: Program<'static, Tensor, [Tensor; 2]>,
+        /// Which worlds begin an episode.
+        begins: Vec<bool>,
+        program: Program<'static, [Tensor; 2], [Tensor; 2]>,
     },
 }
 
 impl Source {
     pub(crate) fn on_device(
         worlds: VectorEnvironment,
-        agent: Arc<ActorCritic>,
+        learner: Arc<impl OnLearner>,
         steps: usize,
         device: &Device,
     ) -> Source {
         let inside = worlds.clone();
         let program = Program::inference(device, move |()| {
-            Rollout::collect(&inside, steps, |observation| act(&agent, observation))
+            Rollout::collect(&inside, steps, |seen| learner.explore(seen, &inside.begins()))
         });
         Source::Device { worlds, steps, program }
     }
 
-    pub(crate) fn on_host(worlds: HostEnvironments, agent: Arc<ActorCritic>, device: &Device) -> Source {
-        let program = Program::inference(device, move |observation: Tensor| {
-            let (kept, acted) = act(&agent, &observation);
+    pub(crate) fn on_host(worlds: HostEnvironments, learner: Arc<impl OnLearner>, device: &Device) -> Source {
+        let program = Program::inference(device, move |[observation, begins]: [Tensor; 2]| {
+            let (kept, acted) = learner.explore(&observation, &begins);
             [kept, acted.cast(DType::F32)]
         });
-        Source::Host { worlds, seen: None, device: device.clone(), program }
+        Source::Host { worlds: Box::new(worlds), seen: None, begins: Vec::new(), device: device.clone(), program }
     }
 
     pub(crate) fn name(&self) -> String {
@@ -87,12 +89,15 @@ impl Source {
     pub(crate) fn rollout(&mut self, steps: usize) -> Result<Vec<Rollout>> {
         match self {
             Source::Device { program, steps: chunk, .. } => (0..steps / *chunk).map(|_| program.run(())).collect(),
-            Source::Host { worlds, seen, device, program } => {
+            Source::Host { worlds, seen, begins, device, program } => {
                 let now = match seen.take() {
                     Some(now) => now,
-                    None => worlds.reset()?,
+                    None => {
+                        *begins = vec![true; worlds.count()];
+                        worlds.reset()?
+                    }
                 };
-                let (rollout, now) = host_rollout(worlds, now, device, program, steps)?;
+                let (rollout, now) = host_rollout(worlds, (now, begins), device, program, steps)?;
                 *seen = Some(now);
                 Ok(vec![rollout])
             }
@@ -100,18 +105,11 @@ impl Source {
     }
 }
 
-/// What is kept of an action, and what the environment gets.
-fn act(agent: &ActorCritic, observation: &Tensor) -> (Tensor, Tensor) {
-    let action = agent.actor.distribution(observation).sample();
-    let flat = [&[observation.size(0)][..], &action.shape()[2..]].concat();
-    (action.reshape(flat.as_slice()), agent.actor.for_environment(&action))
-}
-
 fn host_rollout(
     worlds: &mut HostEnvironments,
-    mut now: Vec<f32>,
+    (mut now, begins): (Vec<f32>, &mut Vec<bool>),
     device: &Device,
-    program: &mut Program<'static, Tensor, [Tensor; 2]>,
+    program: &mut Program<'static, [Tensor; 2], [Tensor; 2]>,
     steps: usize,
 ) -> Result<(Rollout, Vec<f32>)> {
     let shape = worlds.observation_space().shape();
@@ -121,9 +119,12 @@ fn host_rollout(
     let (mut observations, mut rewards, mut nexts) = (Vec::new(), Vec::new(), Vec::new());
     let (mut terminated, mut truncated) = (Vec::new(), Vec::new());
     for _ in 0..steps {
-        let [kept, acted] = program.run(Tensor::try_from_slice(&now, &at_once, device)?)?;
+        let flags = Tensor::try_from_slice(begins, &[worlds.count()], device)?;
+        let [kept, acted] = program.run([Tensor::try_from_slice(&now, &at_once, device)?, flags])?;
+        begins.clear();
         observations.append(&mut now);
         for outcome in worlds.step(&acted.to_vec::<f32>()?)? {
+            begins.push(outcome.step.terminated || outcome.step.truncated);
             nexts.extend(outcome.step.observation);
             rewards.push(outcome.step.reward);
             terminated.push(outcome.step.terminated);

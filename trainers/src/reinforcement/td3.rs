@@ -10,7 +10,7 @@ use super::critics::{Critics, named, optimizer};
 use super::environment::Environment;
 use super::evaluate::Actor;
 use super::network::{Activation, Mlp, Start};
-use super::off_policy::{Learner, OffPolicy, OffPolicyConfig, constant, follow, scaled, unscaled};
+use super::off_policy::{Learner, OffPolicy, OffPolicyConfig, Update, constant, follow, scaled, unscaled};
 use super::policy::{by_seed, inputs};
 use super::replay::Sample;
 use super::space::Space;
@@ -40,18 +40,7 @@ pub struct Td3Config {
 impl Default for Td3Config {
     fn default() -> Td3Config {
         Td3Config {
-            common: OffPolicyConfig {
-                seeds: 1,
-                environments: 1,
-                steps: 100_000,
-                frequency: 2,
-                updates: 2,
-                capacity: 100_000,
-                warm_up: 100,
-                batch: 256,
-                n_step: 1,
-                gamma: 0.99,
-            },
+            common: OffPolicyConfig { frequency: 2, updates: 2, ..OffPolicyConfig::default() },
             learning_rate: 1e-3,
             tau: 0.005,
             critics: 2,
@@ -128,7 +117,7 @@ impl DeterministicLearner {
 }
 
 impl Actor for DeterministicLearner {
-    fn act(&self, observation: &Tensor) -> Tensor {
+    fn act(&self, observation: &Tensor, _: &[Var]) -> Tensor {
         self.for_environment(&self.actor.forward(&by_seed(observation, self.config.common.seeds)).tanh())
     }
 
@@ -148,13 +137,13 @@ impl Learner for DeterministicLearner {
         self.for_environment(&(action + noise).clamp(-1.0, 1.0))
     }
 
-    fn update(&self, sample: &Sample, number: usize) -> Tensor {
+    fn update(&self, sample: &Sample, number: usize) -> Update {
         let (deviation, bound) = self.config.smoothing;
         let next = self.target.forward(&sample.next.flatten(2)).tanh();
         let noise = (Tensor::randn(next.shape(), next.device()) * deviation).clamp(-bound, bound);
         let next = (next + noise).clamp(-1.0, 1.0);
         let goal = &sample.reward + &sample.discount * self.critics.least(true, &sample.next, &next);
-        let told = self.critics.learn(sample, &unscaled(&self.space, &sample.action), &goal);
+        let (told, error) = self.critics.learn(sample, &unscaled(&self.space, &sample.action), &goal);
         if (number + 1).is_multiple_of(self.config.delay) {
             let action = self.actor.forward(&sample.observation.flatten(2)).tanh();
             let loss = self.critics.first(&sample.observation, &action).mean(-1).sum(..) * -1.0;
@@ -163,7 +152,7 @@ impl Learner for DeterministicLearner {
             let tau = constant(self.config.tau, action.device());
             follow(&self.target.parameters(), &self.actor.parameters(), &tau);
         }
-        Tensor::stack(&told, 0).detach()
+        Update { told: Tensor::stack(&told, 0).detach(), error }
     }
 
     fn variables(&self) -> Vec<(String, Var)> {

@@ -22,7 +22,8 @@ use chart::{Curve, curves, escape, matrix};
 ///
 /// The numbers lie in the file as JSON, too: a resumed run reads them from there and goes on.
 ///
-/// Names are grouped by their last part: `loss` and `valid.loss` share a chart.
+/// Names are grouped by their last part: `loss` and `valid.loss` share a chart. `return.low` and `return.high` are the edges of
+/// a band around the curve `return`.
 #[derive(Clone, Debug)]
 pub struct Html(Arc<Mutex<Report>>);
 
@@ -160,7 +161,7 @@ impl Report {
         let duration = time(self.seconds());
         let _ = write!(page, "<p>{} · epoch {epoch} · step {step} · {duration}</p>", escape(&self.status));
         page.push_str("<div class='tiles'>");
-        for (name, points) in &self.epochs {
+        for (name, points) in self.epochs.iter().filter(|(name, _)| edge_of(name).is_none()) {
             let last = points.last().map_or(f64::NAN, |point| point[1]);
             let _ = write!(page, "<div class='tile'><span>{}</span><b>{}</b></div>", escape(name), short(last));
         }
@@ -188,7 +189,7 @@ impl Report {
     fn charts(&self, page: &mut String) {
         let mut charts: BTreeMap<(u8, &str), Vec<Curve<'_>>> = BTreeMap::new();
         for (all, of_step) in [(&self.steps, true), (&self.epochs, false)] {
-            for (name, points) in all {
+            for (name, points) in all.iter().filter(|(name, _)| edge_of(name).is_none_or(|of| !all.contains_key(of))) {
                 let title = last(name);
                 let by_epoch = self.epochs.keys().any(|other| last(other) == title);
                 let rank = if title.contains("loss") { 0 } else { 2 - u8::from(by_epoch) };
@@ -199,9 +200,12 @@ impl Report {
                 // Steps stay behind what epochs say, or behind their own running mean if they are noisy.
                 let (behind, many) = (of_step && self.epochs.contains_key(name), of_step && noisy(&points));
                 if many && !behind {
-                    chart.push(Curve { name: name.as_str(), points: smoothed(&points), color, faint: false });
+                    let points = smoothed(&points);
+                    chart.push(Curve { name: name.as_str(), points, band: None, color, faint: false });
                 }
-                chart.push(Curve { name: name.as_str(), points, color, faint: behind || many });
+                let edge = |which: &str| all.get(&format!("{name}{which}")).map(Vec::as_slice);
+                let band = edge(EDGES[0]).zip(edge(EDGES[1]));
+                chart.push(Curve { name: name.as_str(), points, band, color, faint: behind || many });
             }
         }
         for ((_, title), chart) in charts {
@@ -223,6 +227,14 @@ impl Report {
         let data = json!({"seconds": self.seconds(), "epochs": list(&self.epochs), "steps": list(&self.steps)});
         data.to_string().replace("</", "<\\/")
     }
+}
+
+/// How names of a band's edges end.
+const EDGES: [&str; 2] = [".low", ".high"];
+
+/// The curve whose band has this edge.
+fn edge_of(name: &str) -> Option<&str> {
+    EDGES.iter().find_map(|edge| name.strip_suffix(edge))
 }
 
 /// The part of a name behind its last dot.

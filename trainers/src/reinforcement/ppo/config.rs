@@ -2,7 +2,8 @@
 
 use anygrad_core::{Error, Result};
 
-use crate::reinforcement::Activation;
+use crate::reinforcement::Layers;
+use crate::reinforcement::on_policy::Portions;
 
 /// What a [`super::Ppo`] does; defaults are CleanRL's.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,10 +47,8 @@ pub struct PpoConfig {
     pub normalize_observations: bool,
     /// Whether rewards are divided by the running deviation of discounted returns; false.
     pub normalize_rewards: bool,
-    /// Sizes of hidden layers, of actor and critic each; 64, 64.
-    pub hidden: Vec<usize>,
-    /// What follows hidden layers; tanh.
-    pub activation: Activation,
+    /// Layers of actor and critic each; 64 and 64 with tanh.
+    pub layers: Layers,
 }
 
 impl Default for PpoConfig {
@@ -74,8 +73,7 @@ impl Default for PpoConfig {
             max_divergence: None,
             normalize_observations: false,
             normalize_rewards: false,
-            hidden: vec![64, 64],
-            activation: Activation::Tanh,
+            layers: Layers::default(),
         }
     }
 }
@@ -111,28 +109,12 @@ impl PpoConfig {
         PpoConfig { environments: 8, rollout: 500, learning_rate: 3e-3, normalize_advantages: true, ..PpoConfig::a2c() }
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(in crate::reinforcement) fn validate(&self) -> Result<()> {
         let fail = |message: String| Err(Error::data("ppo", message));
-        let counts = [
-            ("seeds", self.seeds),
-            ("environments", self.environments),
-            ("rollout", self.rollout),
-            ("epochs", self.epochs),
-            ("minibatches", self.minibatches),
-        ];
-        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
-            return fail(format!("`{name}` is 0; it must be at least 1"));
-        }
+        self.portions().validate("ppo")?;
         let batch = self.environments * self.rollout;
-        if self.minibatches > batch || !batch.is_multiple_of(self.minibatches) {
-            let rollout = format!("{} environments x {} steps = {batch}", self.environments, self.rollout);
-            return fail(format!("{rollout} cannot be cut into {} equal minibatches", self.minibatches));
-        }
         if self.normalize_advantages && batch == self.minibatches {
             return fail("minibatches of one step have no deviation to normalise advantages by".into());
-        }
-        if self.steps < batch as u64 {
-            return fail(format!("{} steps are less than one rollout of {batch}", self.steps));
         }
         let fractions = [("gamma", self.gamma), ("lambda", self.lambda)];
         if let Some((name, x)) = fractions.iter().find(|(_, x)| !(0.0..=1.0).contains(x)) {
@@ -152,8 +134,8 @@ impl PpoConfig {
         Ok(())
     }
 
-    /// Steps of one environment that one run of the rollout program makes: short enough to be traced quickly.
-    pub(super) fn chunk(&self) -> usize {
-        (1..=16).rev().find(|chunk| self.rollout.is_multiple_of(*chunk)).unwrap_or(1)
+    pub(in crate::reinforcement) fn portions(&self) -> Portions {
+        let PpoConfig { seeds, environments, rollout, steps, epochs, minibatches, .. } = *self;
+        Portions { seeds, environments, rollout, steps, epochs, minibatches }
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Curve<'a> {
     pub(super) name: &'a str,
     /// (step, value), by rising steps.
     pub(super) points: Cow<'a, [[f64; 2]]>,
+    /// Lower and upper edge of a band around it.
+    pub(super) band: Option<(&'a [[f64; 2]], &'a [[f64; 2]])>,
     /// Which of the page's six colors.
     pub(super) color: usize,
     /// A thin line behind the others, without dots.
@@ -66,7 +68,10 @@ impl Axis {
 
 /// Curves over the same steps; logarithmic if all values are positive and most would lie at the bottom else.
 pub(super) fn curves(curves: &[Curve<'_>]) -> String {
-    let points = || curves.iter().flat_map(|curve| curve.points.iter()).filter(|point| point[1].is_finite());
+    let edges = |curve: &Curve<'_>| curve.band.map_or([&[][..]; 2], |(low, high)| [low, high]).concat();
+    let bands: Vec<[f64; 2]> = curves.iter().flat_map(edges).collect();
+    let all = || curves.iter().flat_map(|curve| curve.points.iter()).chain(&bands);
+    let points = || all().filter(|point| point[1].is_finite());
     if points().next().is_none() {
         return "<p>There are no finite numbers.</p>".into();
     }
@@ -94,6 +99,11 @@ pub(super) fn curves(curves: &[Curve<'_>]) -> String {
     let _ = write!(svg, "<text x='{}' y='{}' text-anchor='end'>step</text>", left - 8.0, HEIGHT - 6.0);
     for curve in curves {
         let (color, mut path, mut up) = (curve.color % 6, String::new(), true);
+        if let Some((low, high)) = curve.band {
+            let around = low.iter().chain(high.iter().rev()).filter(|point| point[1].is_finite());
+            let around: Vec<String> = around.map(|p| format!("{:.1},{:.1}", at_x(p[0]), at_y(p[1]))).collect();
+            let _ = write!(svg, "<polygon class='band' fill='var(--c{color})' points='{}'/>", around.join(" "));
+        }
         for point in curve.points.iter() {
             if !point[1].is_finite() {
                 // A gap where a number was none.
