@@ -6,6 +6,7 @@
 //! [`images`], [`text`] and [`words`], [`sequence`] (windows of time series, padding). Random changes of images on the device are in
 //! [`augment`]; parts of a set for validation are made by [`split`].
 
+mod ahead;
 mod array;
 pub mod augment;
 mod draws;
@@ -24,6 +25,7 @@ pub mod text;
 mod views;
 pub mod words;
 
+pub(crate) use ahead::Ahead;
 pub use array::{Array, Arrays, Sample};
 pub use draws::{Draws, shuffled};
 pub use encode::{Encoder, Input, Target};
@@ -33,7 +35,7 @@ pub use order::Order;
 pub use resident::Resident;
 pub use sequence::Windows;
 pub use table::{Table, TableOptions};
-pub use text::{Characters, random_blocks};
+pub use text::{Blocks, Characters};
 pub use views::{Concat, Mapped, Subset, Unlabelled};
 pub use words::{HashedNgrams, Vocabulary};
 
