@@ -2,8 +2,9 @@
 //!
 //!     cargo run --release --example char_lm -- --data input.txt.gz
 //!
-//! Size and schedule are nanoGPT's for a CPU: 4 layers, 4 heads, 128 channels, blocks of 64, batches of 12, 2,000 steps.
-//! `--data` names a text file, plain or gzip. With `--quick` and no data it takes a few lines that are inside of it.
+//! Size and schedule are nanoGPT's for a CPU: 4 layers, 4 heads, 128 channels, blocks of 64, batches of 12, 2,000 steps
+//! (4 epochs of 500 random batches). `--data` names a text file, plain or gzip. With `--quick` and no data it takes a few lines
+//! that are inside of it. With `--checkpoints DIR` a run that was ended goes on when it is started again.
 
 use anygrad::prelude::*;
 
@@ -53,7 +54,9 @@ impl Gpt {
             head: Linear::without_bias(WIDTH, vocabulary, device),
         }
     }
+}
 
+impl Layer for Gpt {
     /// `x`: characters `[batch, BLOCK]`; result: scores of the next one `[batch, BLOCK, vocabulary]`.
     fn forward(&self, x: &Tensor) -> Tensor {
         let mut x = self.tokens.forward(x) + self.positions.weight.get();
@@ -64,12 +67,11 @@ impl Gpt {
         }
         self.head.forward(&self.norm.forward(&x))
     }
+}
 
-    /// Mean loss over all positions; `x`, `y`: `[batch, BLOCK]`.
-    fn loss(&self, x: &Tensor, y: &Tensor) -> Tensor {
-        let scores = self.forward(x);
-        scores.reshape([y.len(), scores.size(-1)]).cross_entropy(&y.flatten(0))
-    }
+/// Mean loss over all positions; `scores`: `[batch, BLOCK, vocabulary]`, `y`: `[batch, BLOCK]`.
+fn loss(scores: &Tensor, y: &Tensor) -> Tensor {
+    scores.reshape([y.len(), scores.size(-1)]).cross_entropy(&y.flatten(0))
 }
 
 fn text(options: &Options) -> Result<String> {
@@ -81,69 +83,53 @@ fn text(options: &Options) -> Result<String> {
 }
 
 fn main() -> Exit {
-    let options = Options::from_args("char_lm: a small GPT on the characters of a text")?;
+    let options = Options::with_flags("char_lm: a small GPT on the characters of a text", &[CHECKPOINTS])?;
     let device = Device::open(options.device.as_deref().unwrap_or("best"))?;
     device.seed(options.seed)?;
     let text = text(&options)?;
     let characters = Characters::of(&text);
     let tokens = characters.encode(&text)?;
     let (train, validation) = tokens.split_at(tokens.len() * 9 / 10);
-    // An epoch is nanoGPT's 2,000 random batches.
-    let steps = if options.quick { 20 } else { 2000 * options.epochs.unwrap_or(1) };
+    let (train, validation) = (Blocks::new(train, BLOCK, 1)?, Blocks::new(validation, BLOCK, BLOCK)?);
+    let (epochs, batches) = if options.quick { (1, 20) } else { (options.epochs.unwrap_or(4), 500) };
+    let steps = epochs * batches;
 
     let gpt = Gpt::new(characters.len(), &device);
-    let parameters = gpt.parameters();
     let (betas, decay, clip_norm) = ((0.9, 0.99), Decay::Matrices(0.1), Some(1.0));
     let config = AdamConfig { lr: RATE, betas, decay, clip_norm, ..AdamConfig::default() };
-    let adam = Adam::with(parameters.clone(), config)?;
     println!("device: {device}; {} characters, {} distinct", tokens.len(), characters.len());
     println!("{} parameters, {steps} steps", gpt.parameter_count());
-
-    let mut step = Program::training(&device, |(x, y): (Tensor, Tensor)| -> Tensor {
-        let loss = gpt.loss(&x, &y);
-        adam.update(&loss.gradients(&parameters));
-        loss
-    });
-    let mut evaluate = Program::inference(&device, |(x, y): (Tensor, Tensor)| -> Tensor { gpt.loss(&x, &y) });
-    let mut next = Program::inference(&device, |x: Tensor| -> Tensor { gpt.forward(&x).softmax(-1) });
-
-    let progress = Progress::new("train", steps);
-    let mut draws = Draws::new(options.seed, 0);
-    for done in 1..=steps {
-        adam.set_learning_rate(warmup_cosine(done - 1, 100, steps, RATE, RATE / 10.0))?;
-        let loss = step.run(random_blocks(train, BATCH, BLOCK, &mut draws, &device)?)?;
-        progress.step();
-        if done % 100 == 0 || done == steps {
-            progress.line(format!("step {done}: loss {:.4}", loss.item()?));
-        }
-    }
-    let time = progress.finish();
-    println!("{:.1} steps/s", steps as f64 / time.as_secs_f64());
+    let mut trainer = Supervised::new(&gpt, loss)
+        .optimizer(Adam::with(gpt.parameters(), config)?)
+        .schedule(Rate(|step| warmup_cosine(step as usize, 100, steps, RATE, RATE / 10.0)))
+        .epochs(epochs)
+        .batches(batches)
+        .batch(BATCH)
+        .seed(options.seed)
+        .checkpoints(options.checkpoints.map(Checkpoints::new));
+    let report = trainer.fit(&train, &validation)?;
+    println!("{report}");
     if let Some(path) = &options.out {
         checkpoint::save(path, &gpt)?;
     }
 
-    let mut loss = metrics::Mean::default();
-    for _ in 0..if options.quick { 1 } else { 50 } {
-        loss.add(evaluate.run(random_blocks(validation, 32, BLOCK, &mut draws, &device)?)?.item()?, 1);
-    }
-
     // The model sees a window of BLOCK characters; what lies right of the last one is hidden from it.
+    let mut draws = Draws::new(options.seed, 0);
     let mut written = characters.encode("\n")?;
     for _ in 0..if options.quick { 20 } else { 500 } {
         let start = written.len().saturating_sub(BLOCK);
         let (mut window, last) = (written[start..].to_vec(), written.len() - start - 1);
         window.resize(BLOCK, 0);
-        let chances = next.run(Tensor::try_from_slice(&window, &[1, BLOCK], &device)?)?.to_vec::<f32>()?;
+        let scores = trainer.predict(&Tensor::try_from_slice(&window, &[1, BLOCK], &device)?)?;
+        let chances = scores.narrow(1, last, 1).flatten(0).softmax(0).to_vec::<f32>()?;
         let mut left = draws.uniform() as f32;
-        let row = &chances[last * characters.len()..][..characters.len()];
         let drawn = |&p: &f32| {
             left -= p;
             left < 0.0
         };
-        written.push(row.iter().position(drawn).unwrap_or(0) as i32);
+        written.push(chances.iter().position(drawn).unwrap_or(0) as i32);
     }
     println!("{}", characters.decode(&written));
-    println!("validation loss {:.4}", loss.value());
+    println!("validation loss {:.4}", report.last("valid.loss").unwrap_or(f64::NAN));
     Ok(())
 }

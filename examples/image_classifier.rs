@@ -61,7 +61,7 @@ fn main() -> Exit {
         CHECKPOINTS,
         ("--augment", "shift images at random while training"),
         ("--mixed", "compute products in f16 while training"),
-        ("--report", "write curves of the run to report.html"),
+        ("--report", "write curves and confusion matrix to report.html"),
     ];
     let options = Options::with_flags(about, &flags)?;
     let device = Device::open(options.device.as_deref().unwrap_or("best"))?;
@@ -85,21 +85,26 @@ fn main() -> Exit {
         .metric("accuracy", metrics::accuracy)
         .epochs(epochs)
         .batch(BATCH)
-        .seed(options.seed);
+        .seed(options.seed)
+        .checkpoints(options.checkpoints.as_ref().map(Checkpoints::new));
     if options.has("--augment") {
         trainer = trainer.augment(|x, y| (augment::random_crop(&x, [x.size(-2), x.size(-1)], 1), y));
     }
     if options.has("--mixed") {
         trainer = trainer.precision(Precision::Mixed(LossScale::default()));
     }
+    let html = report::Html::new("report.html");
     if options.has("--report") {
-        trainer = trainer.listen(report::Html::new("report.html"));
-    }
-    if let Some(directory) = &options.checkpoints {
-        trainer = trainer.checkpoints(Checkpoints::new(directory));
+        trainer = trainer.listen(html.clone());
     }
     let report = trainer.fit(&train, &test)?;
     println!("{report}");
+    if options.has("--report") {
+        let matrix = metrics::Classification::new(classes, &device)?;
+        trainer.measure(&test, &matrix)?;
+        html.confusion(&[], matrix.confusion()?)?;
+        println!("curves and confusion matrix in report.html");
+    }
     if let Some(path) = &options.out {
         checkpoint::save(path, &net)?;
         println!("weights saved to {}", path.display());

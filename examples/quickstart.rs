@@ -9,6 +9,7 @@ use anygrad::prelude::*;
 
 static DIGITS: &[u8] = include_bytes!("data/digits.csv.gz");
 const BATCH: usize = 32;
+const RATE: f64 = 3e-3;
 
 #[derive(Module)]
 struct Net {
@@ -27,7 +28,9 @@ impl Net {
             head: Linear::new(64, 10, device),
         }
     }
+}
 
+impl Layer for Net {
     /// `x`: `[batch, 1, 8, 8]`; result: scores `[batch, 10]`.
     fn forward(&self, x: &Tensor) -> Tensor {
         let x = self.conv1.forward(x).relu();
@@ -38,7 +41,7 @@ impl Net {
 }
 
 fn main() -> Exit {
-    let options = Options::from_args("quickstart: learn to read 8x8 digits")?;
+    let options = Options::with_flags("quickstart: learn to read 8x8 digits", &[CHECKPOINTS])?;
     let device = Device::open(options.device.as_deref().unwrap_or("best"))?;
     device.seed(options.seed)?;
     println!("device: {device}");
@@ -49,41 +52,20 @@ fn main() -> Exit {
     let steps = epochs * (train.len() / BATCH);
 
     let net = Net::new(&device);
-    let parameters = net.parameters();
-    let adam = Adam::new(parameters.clone(), 3e-3);
-
-    // One step of training: traced at its first run, then replayed as a whole on the device.
-    let mut step = Program::training(&device, |(x, y): (Tensor, Tensor)| -> Tensor {
-        let loss = net.forward(&x).cross_entropy(&y);
-        adam.update(&loss.gradients(&parameters));
-        loss
-    });
-    let mut score =
-        Program::inference(&device, |(x, y): (Tensor, Tensor)| -> Tensor { metrics::accuracy(&net.forward(&x), &y) });
-
-    let progress = Progress::new("digits", steps);
-    let mut done = 0;
-    for epoch in 0..epochs {
-        let mut loss = None;
-        for batch in train.shuffled_batches(BATCH, options.seed, epoch, &device) {
-            adam.set_learning_rate(warmup_cosine(done, 20, steps, 3e-3, 0.0))?;
-            loss = Some(step.run(batch?)?);
-            done += 1;
-            progress.step();
-        }
-        // Nothing waits for the device until a number is read.
-        if let Some(loss) = loss {
-            progress.line(format!("epoch {}: loss {:.4}", epoch + 1, loss.item()?));
-        }
-    }
-    let time = progress.finish();
-    println!("{} parameters, {done} steps in {:.1} s", net.parameter_count(), time.as_secs_f64());
+    println!("{} parameters", net.parameter_count());
+    let report = Supervised::new(&net, Tensor::cross_entropy)
+        .optimizer(Adam::new(net.parameters(), RATE))
+        .schedule(Rate(|step| warmup_cosine(step as usize, 20, steps, RATE, 0.0)))
+        .metric("accuracy", metrics::accuracy)
+        .epochs(epochs)
+        .batch(BATCH)
+        .seed(options.seed)
+        .checkpoints(options.checkpoints.map(Checkpoints::new))
+        .fit(&train, &test)?;
+    println!("{report}");
     if let Some(path) = &options.out {
         checkpoint::save(path, &net)?;
     }
-
-    let everything: Vec<u32> = (0..test.len() as u32).collect();
-    let accuracy = score.run(test.batch(&everything, &device)?)?;
-    println!("test accuracy {:.4}", accuracy.item()?);
+    println!("test accuracy {:.4}", report.last("valid.accuracy").unwrap_or(f64::NAN));
     Ok(())
 }

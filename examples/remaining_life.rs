@@ -1,15 +1,16 @@
 //! How many cycles a jet engine has left, from its last 30 cycles of sensor readings (NASA C-MAPSS, FD001).
 //!
-//!     cargo run --release --example remaining_life -- --data path/to/cmapss-fd001
+//!     cargo run --release --example remaining_life -- --data path/to/cmapss-fd001 [--lstm]
 //!
 //! `--data` names a directory with `train_FD001.txt`, `test_FD001.txt` (plain or `.gz`) and `RUL_FD001.txt`. The remaining life is
 //! capped at 125 cycles, as is usual: before, nothing is to be seen. The sensors are noisy: the network averages ten
-//! cycles at a time, then one convolution sees the trend. With `--quick` and no data it makes up a few engines.
+//! cycles at a time, then one convolution sees the trend; with `--lstm` a recurrent network reads means of five cycles.
+//! With `--quick` and no data it makes up a few engines. With `--checkpoints DIR` an ended run goes on.
 //! Data: A. Saxena and others, "Damage propagation modeling for aircraft engine run-to-failure simulation" (2008).
 
 use std::path::Path;
 
-use anygrad::data::Array;
+use anygrad::data::Encoder;
 use anygrad::data::sequence::{Take, Windows};
 use anygrad::prelude::*;
 
@@ -25,7 +26,7 @@ struct Net {
     dropout: Dropout,
 }
 
-impl Net {
+impl Layer for Net {
     /// `x`: `[batch, WINDOW, sensors]`; result: remaining life over CAP, `[batch, 1]`.
     fn forward(&self, x: &Tensor) -> Tensor {
         let x = self.trend.forward(&x.transpose(1, 2).avg_pool1d(10)).relu().flatten(1);
@@ -34,124 +35,109 @@ impl Net {
     }
 }
 
-/// Readings of many engines: the engine of each row, the sensors' columns, cycles left after each row.
-struct Engines {
-    units: Vec<u32>,
-    sensors: Vec<Vec<f64>>,
-    left: Vec<f32>,
+#[derive(Module)]
+struct Recurrent {
+    lstm: Lstm,
+    hidden: Linear,
+    head: Linear,
+    dropout: Dropout,
 }
 
-impl Engines {
-    /// `after[k]`: what the k-th engine still ran after its last row; nothing for engines that ran to failure.
-    fn new(units: Vec<u32>, sensors: Vec<Vec<f64>>, after: &[f64]) -> Result<Engines> {
-        let mut left = Vec::new();
-        for (engine, rows) in units.chunk_by(|a, b| a == b).enumerate() {
-            let missing = Error::data("remaining life", format!("none is given for engine {}", engine + 1));
-            let end = if after.is_empty() { 0.0 } else { *after.get(engine).ok_or(missing)? };
-            left.extend((0..rows.len()).rev().map(|row| (end + row as f64).min(CAP) / CAP).map(|x| x as f32));
-        }
-        Ok(Engines { units, sensors, left })
-    }
-
-    fn open(path: &Path, after: &[f64]) -> Result<Engines> {
-        let table = read(path)?;
-        let units = table.numbers("column 1")?.iter().map(|&unit| unit as u32).collect();
-        // Columns 1 to 5 are engine, cycle and settings.
-        let sensors = (6..=26).map(|k| table.numbers(&format!("column {k}"))).collect::<Result<_>>()?;
-        Engines::new(units, sensors, after)
-    }
-
-    /// Three sensors that drift with wear, under noise.
-    fn made_up(count: u32, draws: &mut Draws) -> Result<Engines> {
-        let units = (0..count * 80).map(|row| row / 80).collect();
-        let wear = |row: u32| (f64::from(row % 80) / 80.0).powi(2);
-        let mut sensor = |k: u8| (0..count * 80).map(|row| wear(row) * f64::from(k) + 0.2 * draws.normal()).collect();
-        let sensors = vec![sensor(1), sensor(2), sensor(3)];
-        Engines::new(units, sensors, &[])
-    }
-
-    /// Windows of the chosen sensors, `(x - mean) / deviation`.
-    fn windows(&self, scales: &[(usize, f64, f64)], take: Take) -> Result<Windows> {
-        let value = |row: usize| scales.iter().map(move |&(k, mean, std)| ((self.sensors[k][row] - mean) / std) as f32);
-        let values: Vec<f32> = (0..self.units.len()).flat_map(value).collect();
-        Windows::new(&Array::new(&values, &[self.left.len(), scales.len()])?, &self.left, &self.units, WINDOW, take)
+impl Layer for Recurrent {
+    /// As [`Net`]'s.
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let (_, (last, _)) = self.lstm.forward(&x.transpose(1, 2).avg_pool1d(5).transpose(1, 2), None);
+        let x = self.dropout.forward(&last.index_axis(0, 0));
+        self.head.forward(&self.dropout.forward(&self.hidden.forward(&x).relu()))
     }
 }
 
 /// A table of numbers between blanks, without a header.
-fn read(path: &Path) -> Result<Table> {
-    let packed = path.with_extension("txt.gz");
-    let path = if path.exists() { path } else { &packed };
-    Table::open(path, &TableOptions { header: false, delimiter: b' ', ..TableOptions::default() })
+fn read(directory: &Path, file: &str) -> Result<Table> {
+    let (plain, packed) = (directory.join(file), directory.join(format!("{file}.gz")));
+    Table::open(if plain.exists() { &plain } else { &packed }, &how())
 }
 
-fn data(options: &Options) -> Result<(Engines, Engines)> {
+fn how() -> TableOptions {
+    TableOptions { header: false, delimiter: b' ', ..TableOptions::default() }
+}
+
+/// Engines that run for 80 cycles, with three sensors that drift with wear, under noise; columns as in the files.
+fn made_up(engines: usize, draws: &mut Draws) -> Result<Table> {
+    let mut text = String::new();
+    for row in 0..engines * 80 {
+        let wear = ((row % 80) as f64 / 80.0).powi(2);
+        let [a, b, c] = [1.0, 2.0, 3.0].map(|k| wear * k + 0.2 * draws.normal());
+        text += &format!("{} {} 0 0 0 {a} {b} {c}\n", row / 80 + 1, row % 80 + 1);
+    }
+    Table::parse("made-up engines", text.as_bytes(), &how())
+}
+
+/// Training and test engines, and how long each of the latter still ran.
+fn data(options: &Options) -> Result<(Table, Table, Vec<f64>)> {
     match &options.data {
         Some(directory) => {
-            let left = read(&directory.join("RUL_FD001.txt"))?.numbers("column 1")?;
-            let [train, test] = ["train", "test"].map(|part| directory.join(format!("{part}_FD001.txt")));
-            Ok((Engines::open(&train, &[])?, Engines::open(&test, &left)?))
+            let after = read(directory, "RUL_FD001.txt")?.numbers("column 1")?;
+            Ok((read(directory, "train_FD001.txt")?, read(directory, "test_FD001.txt")?, after))
         }
         None if options.quick => {
             println!("no --data: a few made-up engines");
             let mut draws = Draws::new(options.seed, 0);
-            Ok((Engines::made_up(8, &mut draws)?, Engines::made_up(4, &mut draws)?))
+            Ok((made_up(8, &mut draws)?, made_up(4, &mut draws)?, vec![0.0; 4]))
         }
         None => Err(Error::data("option --data", "it is missing: name a directory with train_FD001.txt; see --help")),
     }
 }
 
+/// Windows of standardised sensors; `after`: cycles that each engine still ran after its last row, none if it failed there.
+fn windows(table: &Table, encoder: &Encoder, after: &[f64], take: Take) -> Result<Windows> {
+    let units: Vec<u32> = table.numbers("column 1")?.iter().map(|&unit| unit as u32).collect();
+    let mut left = Vec::new();
+    for (engine, rows) in units.chunk_by(|a, b| a == b).enumerate() {
+        let missing = || Error::data("remaining life", format!("none is given for engine {}", engine + 1));
+        let end = if after.is_empty() { 0.0 } else { *after.get(engine).ok_or_else(missing)? };
+        left.extend((0..rows.len()).rev().map(|row| ((end + row as f64).min(CAP) / CAP) as f32));
+    }
+    Windows::new(&encoder.inputs(table)?, &left, &units, WINDOW, take)
+}
+
 fn main() -> Exit {
-    let options = Options::from_args("remaining_life: how many cycles an engine has left")?;
+    let flags = [CHECKPOINTS, ("--lstm", "a recurrent network instead of a convolution")];
+    let options = Options::with_flags("remaining_life: how many cycles an engine has left", &flags)?;
     let device = Device::open(options.device.as_deref().unwrap_or("best"))?;
     device.seed(options.seed)?;
-    let (train, test) = data(&options)?;
-    // Mean and deviation of the training engines; sensors with one or two values tell nothing.
-    let scale = |(k, values): (usize, &Vec<f64>)| {
-        let (a, b) = (values[0], values.iter().copied().find(|&x| x != values[0])?);
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / values.len() as f64;
-        values.iter().any(|&x| x != a && x != b).then(|| (k, mean, variance.sqrt()))
-    };
-    let scales: Vec<_> = train.sensors.iter().enumerate().filter_map(scale).collect();
-    let (train, test) = (train.windows(&scales, Take::Every(1))?, test.windows(&scales, Take::Last)?);
-    let config = LoaderConfig { batch: 128, seed: options.seed, ..LoaderConfig::default() };
-    let loader = Loader::new(train, config, &device)?;
-    let steps = options.epochs.unwrap_or(if options.quick { 2 } else { 12 }) * loader.batches_per_epoch();
+    let (train, test, after) = data(&options)?;
+    // Columns 1 to 5 are engine, cycle and settings. Means and deviations are those of the training engines.
+    let encoder = Encoder::fit(&train.without(&["column 2", "column 3", "column 4", "column 5"])?, "column 1", false)?;
+    let (train, test) =
+        (windows(&train, &encoder, &[], Take::Every(1))?, windows(&test, &encoder, &after, Take::Last)?);
+    let (batch, sensors) = (128, encoder.width());
+    let epochs = options.epochs.unwrap_or(if options.quick { 2 } else { 12 });
+    let steps = epochs * (train.len() / batch);
 
-    let net = Net {
-        trend: Conv1d::new(scales.len(), 128, 3, &device),
-        hidden: Linear::new(128, 128, &device),
-        head: Linear::new(128, 1, &device),
-        dropout: Dropout::new(0.3),
+    let (hidden, head) = (Linear::new(128, 128, &device), Linear::new(128, 1, &device));
+    let net: Box<dyn Layer> = if options.has("--lstm") {
+        let lstm = Lstm::new(sensors, 128, RecurrentOptions::default(), &device);
+        Box::new(Recurrent { lstm, hidden, head, dropout: Dropout::new(0.3) })
+    } else {
+        let trend = Conv1d::new(sensors, 128, 3, &device);
+        Box::new(Net { trend, hidden, head, dropout: Dropout::new(0.3) })
     };
-    let parameters = net.parameters();
-    let adam = Adam::decoupled(parameters.clone(), RATE, 0.01);
-    println!("device: {device}; {} windows of {} sensors", loader.data().len(), scales.len());
+    println!("device: {device}; {} windows of {sensors} sensors", train.len());
     println!("{} parameters, {steps} steps, {} engines to test", net.parameter_count(), test.len());
-    let mut step = Program::training(&device, |(x, y): (Tensor, Tensor)| -> Tensor {
-        let loss = net.forward(&x).mse_loss(&y);
-        adam.update(&loss.gradients(&parameters));
-        loss
-    });
-    let mut errors = Program::inference(&device, |(x, y): (Tensor, Tensor)| -> Tensor {
-        ((net.forward(&x).clamp(0.0, 1.0) - y) * CAP).powi(2).mean(..).sqrt()
-    });
-    let progress = Progress::new("train", steps);
-    let batches = (0..).flat_map(|epoch| loader.epoch(epoch)).take(steps);
-    for (done, batch) in batches.enumerate() {
-        adam.set_learning_rate(warmup_cosine(done, steps * 3 / 10, steps, RATE, 0.0))?;
-        let loss = step.run(batch?)?;
-        progress.step();
-        if done % 200 == 199 {
-            progress.line(format!("step {}: training RMSE {:.2} cycles", done + 1, loss.item()?.sqrt() * CAP));
-        }
-    }
-    println!("{steps} steps in {:.1} s", progress.finish().as_secs_f64());
+    let mut trainer = Supervised::new(&*net, Tensor::mse_loss)
+        .optimizer(Adam::decoupled(net.parameters(), RATE, 0.01))
+        .schedule(Rate(|step| warmup_cosine(step as usize, steps * 3 / 10, steps, RATE, 0.0)))
+        .metric("squared", |y_hat, y| ((y_hat.clamp(0.0, 1.0) - y) * CAP).powi(2).mean(..))
+        .epochs(epochs)
+        .batch(batch)
+        .seed(options.seed)
+        .checkpoints(options.checkpoints.map(Checkpoints::new));
+    println!("{}", trainer.fit_alone(&train)?);
     if let Some(path) = &options.out {
         checkpoint::save(path, &net)?;
     }
-    let all = Resident::of(&test, &device)?;
-    println!("test RMSE {:.2} cycles", errors.run((all.inputs().clone(), all.targets().clone()))?.item()?);
+    let squared = trainer.evaluate(&test)?.get("squared").unwrap_or(f64::NAN);
+    println!("test RMSE {:.2} cycles", squared.sqrt());
     Ok(())
 }

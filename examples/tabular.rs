@@ -5,7 +5,7 @@
 //! `--data` names a CSV file with a header, plain or `.gz`; `--target` the column to predict (the last, if not given). Column
 //! types are inferred; rows that do not fit are left out and counted. Numbers are standardised and categories become
 //! one-hot, by what the training rows say; a fifth of the rows is kept for testing. With `--quick` and no data it makes
-//! up 200 flats.
+//! up 200 flats. With `--checkpoints DIR` a run that was ended goes on when it is started again.
 
 use anygrad::data::table::BadRows;
 use anygrad::data::{Encoder, Target};
@@ -21,7 +21,7 @@ struct Net {
     dropout: Dropout,
 }
 
-impl Net {
+impl Layer for Net {
     /// `x`: `[batch, columns]`; result: `[batch, 1]` for a number, `[batch, classes]` for a class.
     fn forward(&self, x: &Tensor) -> Tensor {
         let mut x = x.clone();
@@ -59,7 +59,7 @@ fn data(options: &Options) -> Result<Table> {
 }
 
 fn main() -> Exit {
-    let options = Options::from_args("tabular: learn one column of a CSV file from the others")?;
+    let options = Options::with_flags("tabular: learn one column of a CSV file from the others", &[CHECKPOINTS])?;
     let device = Device::open(options.device.as_deref().unwrap_or("best"))?;
     device.seed(options.seed)?;
     let table = data(&options)?;
@@ -84,59 +84,40 @@ fn main() -> Exit {
     let classifies = matches!(encoder.target(), Target::Class(_));
 
     let batch = 32.min(train.len());
-    let loader = Loader::new(train, LoaderConfig { batch, seed: options.seed, ..LoaderConfig::default() }, &device)?;
     let epochs = options.epochs.unwrap_or(if options.quick { 5 } else { 60 });
-    let steps = epochs * loader.batches_per_epoch();
+    let steps = epochs * (train.len() / batch);
     let net = Net {
         layers: [Linear::new(encoder.width(), HIDDEN, &device), Linear::new(HIDDEN, HIDDEN, &device)],
         head: Linear::new(HIDDEN, outputs, &device),
         dropout: Dropout::new(0.1),
     };
-    let parameters = net.parameters();
-    let adam = Adam::decoupled(parameters.clone(), RATE, 0.01);
     println!("device: {device}; {} rows, {} left out, {} inputs", table.rows(), table.skipped.len(), encoder.width());
     println!("{} parameters, {steps} steps", net.parameter_count());
-    let loss = |x: &Tensor, y: &Tensor| match classifies {
-        true => net.forward(x).cross_entropy(y),
-        false => net.forward(x).mse_loss(y),
+    let trainer = match classifies {
+        true => Supervised::new(&net, Tensor::cross_entropy).metric("accuracy", metrics::accuracy),
+        false => Supervised::new(&net, Tensor::mse_loss),
     };
-    let mut step = Program::training(&device, |(x, y): (Tensor, Tensor)| -> Tensor {
-        let loss = loss(&x, &y);
-        adam.update(&loss.gradients(&parameters));
-        loss
-    });
-    // The sum of what is right, or of squared errors.
-    let mut score = Program::inference(&device, |(x, y): (Tensor, Tensor)| -> Tensor {
-        let y_hat = net.forward(&x);
-        if classifies { metrics::correct(&y_hat, &y) } else { (y_hat - y).powi(2).sum(..) }
-    });
-    let progress = Progress::new("train", steps);
-    let mut done = 0;
-    for epoch in 0..epochs {
-        for batch in loader.epoch(epoch) {
-            adam.set_learning_rate(warmup_cosine(done, steps / 10, steps, RATE, 0.0))?;
-            let loss = step.run(batch?)?;
-            done += 1;
-            progress.step();
-            if done % 200 == 0 {
-                progress.message(format!("loss {:.4}", loss.item()?));
-            }
-        }
-    }
-    println!("{done} steps in {:.1} s", progress.finish().as_secs_f64());
+    let mut trainer = trainer
+        .optimizer(Adam::decoupled(net.parameters(), RATE, 0.01))
+        .schedule(Rate(|step| warmup_cosine(step as usize, steps / 10, steps, RATE, 0.0)))
+        .epochs(epochs)
+        .batch(batch)
+        .seed(options.seed)
+        .checkpoints(options.checkpoints.map(Checkpoints::new));
+    let report = trainer.fit_alone(&train)?;
+    println!("{report}");
     if let Some(path) = &options.out {
         checkpoint::save(path, &net)?;
     }
-    let sum = test.batches(500, &device).map(|batch| score.run(batch?)?.item()).sum::<Result<f64>>()?;
-    let mean = sum / test.len() as f64;
-    match classifies {
-        true => println!("test accuracy {mean:.4}"),
-        false => {
-            // Of a network that says the mean of the test rows.
-            let y = test.targets().to_vec::<f64>();
-            let middle = y.iter().sum::<f64>() / y.len() as f64;
-            let spread = y.iter().map(|y| (y - middle).powi(2)).sum::<f64>() / y.len() as f64;
-            println!("test RMSE {:.4}, R2 {:.4}", mean.sqrt() * deviation, 1.0 - mean / spread);
+    if classifies {
+        println!("test accuracy {:.4}", trainer.evaluate(&test)?.get("accuracy").unwrap_or(f64::NAN));
+    } else {
+        let scores = metrics::Regression::new(1, &device)?;
+        trainer.measure(&test, &scores)?;
+        for (name, value) in scores.values()? {
+            // Targets are standardised; MAE and RMSE are in their unit.
+            let unit = if name == "r2" { 1.0 } else { deviation };
+            println!("test {name} {:.4}", value * unit);
         }
     }
     Ok(())

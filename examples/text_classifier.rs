@@ -4,7 +4,7 @@
 //!
 //! `--data` names a directory with `train.csv` and `test.csv` (plain or `.gz`), columns `text` and `category`. Texts become
 //! hashed words, pairs of words and stretches of characters with TF-IDF weights; two linear layers do the rest.
-//! With `--quick` and no data it takes eight sentences that are inside of it.
+//! With `--quick` and no data it takes eight sentences that are inside of it. With `--checkpoints DIR` an ended run goes on.
 //! Data: Casanueva and others, "Efficient intent detection with dual sentence encoders" (2020), CC BY 4.0.
 
 use std::path::Path;
@@ -37,7 +37,7 @@ struct Net {
     thick: Dropout,
 }
 
-impl Net {
+impl Layer for Net {
     /// `x`: weights `[batch, BUCKETS]`, each row of norm 1; result: scores `[batch, classes]`.
     fn forward(&self, x: &Tensor) -> Tensor {
         // Weights are near 1/10: 16 times as much is what the layer's initialisation expects.
@@ -65,7 +65,7 @@ fn data(options: &Options) -> Result<(Table, Table)> {
 }
 
 fn main() -> Exit {
-    let options = Options::from_args("text_classifier: learn the class of short texts")?;
+    let options = Options::with_flags("text_classifier: learn the class of short texts", &[CHECKPOINTS])?;
     let device = Device::open(options.device.as_deref().unwrap_or("best"))?;
     device.seed(options.seed)?;
     let (train, test) = data(&options)?;
@@ -84,11 +84,9 @@ fn main() -> Exit {
     };
     let (train, test) = (arrays(&train)?, arrays(&test)?);
     let batch = 64.min(train.len());
-    let config = LoaderConfig { batch, seed: options.seed, ..LoaderConfig::default() };
-    let loader = Loader::new(train, config, &device)?;
     let epochs = options.epochs.unwrap_or(if options.quick { 1 } else { 15 });
-    let per_epoch = if options.quick { loader.batches_per_epoch().min(20) } else { loader.batches_per_epoch() };
-    let steps = epochs * per_epoch;
+    let batches = (train.len() / batch).min(if options.quick { 20 } else { usize::MAX });
+    let steps = epochs * batches;
 
     let net = Net {
         hidden: Linear::new(BUCKETS, HIDDEN, &device),
@@ -96,38 +94,24 @@ fn main() -> Exit {
         thin: Dropout::new(0.3),
         thick: Dropout::new(0.5),
     };
-    let parameters = net.parameters();
-    let adam = Adam::decoupled(parameters.clone(), RATE, 0.01);
-    println!("device: {device}; {} texts, {} classes", loader.data().len(), classes.len());
+    println!("device: {device}; {} texts, {} classes", train.len(), classes.len());
     println!("{} parameters, {steps} steps of {batch} texts", net.parameter_count());
-    let loss = CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::default() };
-    let mut step = Program::training(&device, |(x, y): (Tensor, Tensor)| -> Tensor {
-        let loss = loss.of(&net.forward(&x), &y);
-        adam.update(&loss.gradients(&parameters));
-        loss
-    });
-    let mut correct =
-        Program::inference(&device, |(x, y): (Tensor, Tensor)| -> Tensor { metrics::correct(&net.forward(&x), &y) });
-
-    let progress = Progress::new("train", steps);
-    let (mut done, mut accuracy) = (0, 0.0);
-    for epoch in 0..epochs {
-        let mut last = None;
-        for batch in loader.epoch(epoch).take(per_epoch) {
-            adam.set_learning_rate(warmup_cosine(done, steps * 3 / 10, steps, RATE, 0.0))?;
-            last = Some(step.run(batch?)?);
-            done += 1;
-            progress.step();
-        }
-        let counts = test.batches(200, &device).map(|batch| correct.run(batch?)).collect::<Result<Vec<_>>>()?;
-        accuracy = counts.iter().map(Tensor::item).sum::<Result<f64>>()? / test.len() as f64;
-        let loss = last.map_or(Ok(f64::NAN), |loss| loss.item())?;
-        progress.line(format!("epoch {}: loss {loss:.4}, test accuracy {accuracy:.4}", epoch + 1));
-    }
-    println!("{done} steps in {:.1} s", progress.finish().as_secs_f64());
+    let smooth = CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::default() };
+    let report = Supervised::new(&net, |scores: &Tensor, y: &Tensor| smooth.of(scores, y))
+        .optimizer(Adam::decoupled(net.parameters(), RATE, 0.01))
+        .schedule(Rate(|step| warmup_cosine(step as usize, steps * 3 / 10, steps, RATE, 0.0)))
+        .metric("accuracy", metrics::accuracy)
+        .epochs(epochs)
+        .batch(batch)
+        .batches(batches)
+        .seed(options.seed)
+        .workers(1)
+        .checkpoints(options.checkpoints.map(Checkpoints::new))
+        .fit(&train, &test)?;
+    println!("{report}");
     if let Some(path) = &options.out {
         checkpoint::save(path, &net)?;
     }
-    println!("test accuracy {accuracy:.4}");
+    println!("test accuracy {:.4}", report.last("valid.accuracy").unwrap_or(f64::NAN));
     Ok(())
 }

@@ -31,8 +31,8 @@ pub use devices::{DeviceInfo, Devices};
 pub mod prelude {
     pub use crate::checkpoint;
     pub use crate::data::{
-        Characters, Dataset, Draws, LabelledImages, Loader, LoaderConfig, Resident, Subset, Table, TableOptions,
-        augment, random_blocks, split,
+        Blocks, Characters, Dataset, Draws, LabelledImages, Loader, LoaderConfig, Order, Resident, Subset, Table,
+        TableOptions, augment, split,
     };
     pub use crate::devices::{DeviceInfo, Devices};
     pub use crate::events::{Event, Flow, Listener};

@@ -15,6 +15,8 @@ pub struct Running {
     /// The workload.
     pub built: Built,
     rate: f64,
+    /// Steps of the last block.
+    pub steps: usize,
     /// Seconds per step that this thread was busy with asking for it, in the last block.
     pub host: f64,
 }
@@ -25,7 +27,7 @@ impl Running {
     /// # Errors
     /// If the device fails.
     pub fn warm(built: Built, seconds: f64) -> Result<Running> {
-        let mut running = Running { built, rate: 1.0, host: f64::NAN };
+        let mut running = Running { built, rate: 1.0, steps: 0, host: f64::NAN };
         for part in [0.0, 0.0, 0.25, 0.5] {
             running.block(part * seconds)?;
         }
@@ -45,6 +47,7 @@ impl Running {
         }
         self.host = begin.elapsed().as_secs_f64() / steps as f64;
         read(&loss)?;
+        self.steps = steps;
         self.rate = steps as f64 / begin.elapsed().as_secs_f64();
         Ok(self.rate)
     }

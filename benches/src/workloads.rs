@@ -48,7 +48,8 @@ pub struct Built {
     pub parameters: Vec<Var>,
     /// Inputs and targets.
     pub data: (Tensor, Tensor),
-    /// So many steps by [`Supervised`] on the same data, with all its defaults: steps per second.
+    /// So many steps by [`Supervised`] on the same data, with all its defaults: steps per second. It takes the parameters over:
+    /// after its first call the bare step is another model's.
     pub supervised: Option<Supervise>,
 }
 
@@ -120,11 +121,11 @@ fn built<M: Module + 'static>(
     let updated = parameters.clone();
     let model = std::sync::Arc::new(model);
     let (trained, batch) = (model.clone(), (x.clone(), y.clone()));
+    let apply = move |model: &std::sync::Arc<M>, x: &Tensor| forward(model, x);
+    let size = x.shape()[0];
+    let mut trainer = Supervised::with(trained, apply, loss).batch(size).quiet();
     let supervised = move |steps: usize| {
-        let size = batch.0.shape()[0];
         let data = Same { data: batch.clone(), rows: size * steps };
-        let apply = |model: &std::sync::Arc<M>, x: &Tensor| forward(model, x);
-        let mut trainer = Supervised::with(trained.clone(), apply, loss).batch(size).quiet();
         Ok(trainer.fit_alone(&data)?.steps_per_second)
     };
     let program = Program::training(device, move |(x, y): (Tensor, Tensor)| {
@@ -172,53 +173,62 @@ fn labels(count: usize, classes: usize, device: &Device) -> Tensor {
     Tensor::from_vec((0..count).map(|i| ((i * 7919) % classes) as i32).collect(), &[count], device)
 }
 
-#[derive(Module)]
-struct Mlp(Vec<Linear>);
+/// Linear layers with ReLU between.
+#[derive(Debug, Module)]
+pub struct Mlp(Vec<Linear>);
 
-fn mlp(sizes: &[usize], device: &Device) -> Mlp {
+impl Layer for Mlp {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let mut x = x.flatten(1);
+        for (i, layer) in self.0.iter().enumerate() {
+            x = layer.forward(&if i == 0 { x } else { x.relu() });
+        }
+        x
+    }
+}
+
+/// Layers of these sizes.
+#[must_use]
+pub fn mlp(sizes: &[usize], device: &Device) -> Mlp {
     Mlp(sizes.windows(2).map(|w| Linear::new(w[0], w[1], device)).collect())
 }
 
 fn w1(device: &Device) -> Result<Built> {
     let (x, y) = (Tensor::randn(&[256, 784], device), labels(256, 10, device));
-    built(
-        device,
-        mlp(&[784, 512, 256, 10], device),
-        x,
-        y,
-        |Mlp(l), x| l[2].forward(&l[1].forward(&l[0].forward(x).relu()).relu()),
-        Tensor::cross_entropy,
-    )
+    built(device, mlp(&[784, 512, 256, 10], device), x, y, |net, x| net.forward(x), Tensor::cross_entropy)
 }
 
-#[derive(Module)]
-struct Cnn {
+/// The model of W2.
+#[derive(Debug, Module)]
+pub struct Cnn {
     conv1: Conv2d,
     conv2: Conv2d,
     hidden: Linear,
     head: Linear,
 }
 
-fn w2(device: &Device) -> Result<Built> {
-    let net = Cnn {
+impl Layer for Cnn {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let x = self.conv1.forward(x).relu().max_pool2d(2);
+        let x = self.conv2.forward(&x).relu().max_pool2d(2);
+        self.head.forward(&self.hidden.forward(&x.flatten(1)).relu())
+    }
+}
+
+/// The model of W2, new.
+#[must_use]
+pub fn cnn(device: &Device) -> Cnn {
+    Cnn {
         conv1: Conv2d::new(1, 32, 3, device).padding(1),
         conv2: Conv2d::new(32, 64, 3, device).padding(1),
         hidden: Linear::new(64 * 7 * 7, 128, device),
         head: Linear::new(128, 10, device),
-    };
+    }
+}
+
+fn w2(device: &Device) -> Result<Built> {
     let (x, y) = (Tensor::randn(&[64, 1, 28, 28], device), labels(64, 10, device));
-    built(
-        device,
-        net,
-        x,
-        y,
-        |net, x| {
-            let x = net.conv1.forward(x).relu().max_pool2d(2);
-            let x = net.conv2.forward(&x).relu().max_pool2d(2);
-            net.head.forward(&net.hidden.forward(&x.flatten(1)).relu())
-        },
-        Tensor::cross_entropy,
-    )
+    built(device, cnn(device), x, y, |net, x| net.forward(x), Tensor::cross_entropy)
 }
 
 #[derive(Module)]

@@ -18,6 +18,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 
 pub use names::NameMap;
+pub(crate) use numbers::convert;
 
 /// Saves a module's variables (parameters and buffers).
 ///
@@ -215,7 +216,7 @@ fn put(
     Ok(report)
 }
 
-fn malformed(place: &str, error: &SafeTensorError) -> Error {
+pub(crate) fn malformed(place: &str, error: &SafeTensorError) -> Error {
     let what = match error {
         SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength => {
             "it is cut off before the end of its header, or is not a safetensors file"

@@ -2,38 +2,53 @@
 //!
 //! A [`Dataset`] gives single samples on the host or whole batches on a device. What an epoch reads is a function of seed
 //! and epoch alone ([`Order`]), so that training that is resumed sees the same batches. [`Loader`] reads ahead on threads;
-//! [`Resident`] keeps a small set on the device. Readers: [`table`] (CSV), [`numpy`], [`idx`] (MNIST and its kin),
-//! [`images`], [`text`] and [`words`], [`sequence`] (windows of time series, padding). Random changes of images on the device are in
+//! [`Resident`] keeps a small set on the device. Readers: [`table`] (CSV), [`numpy`], [`read_safetensors`], [`idx`]
+//! (MNIST and its kin), [`images`], [`text`] and [`words`], [`sequence`] (windows of time series, padding); behind features
+//! `ImageFolder` (`image`), `BytePairs` (`tokenizers`) and `Table::open_parquet` (`parquet`). Random changes of images on the device are in
 //! [`augment`]; parts of a set for validation are made by [`split`].
 
+mod ahead;
 mod array;
 pub mod augment;
 mod draws;
 mod encode;
+#[cfg(feature = "image")]
+mod folder;
 pub mod idx;
 pub mod images;
 mod loader;
 pub mod numpy;
 mod order;
+#[cfg(feature = "tokenizers")]
+mod pairs;
+#[cfg(feature = "parquet")]
+mod parquet;
 pub mod read;
 mod resident;
 pub mod sequence;
 pub mod split;
 pub mod table;
+mod tensors;
 pub mod text;
 mod views;
 pub mod words;
 
+pub(crate) use ahead::Ahead;
 pub use array::{Array, Arrays, Sample};
 pub use draws::{Draws, shuffled};
 pub use encode::{Encoder, Input, Target};
+#[cfg(feature = "image")]
+pub use folder::ImageFolder;
 pub use images::LabelledImages;
 pub use loader::{LastBatch, Loader, LoaderConfig, Loading};
 pub use order::Order;
+#[cfg(feature = "tokenizers")]
+pub use pairs::BytePairs;
 pub use resident::Resident;
 pub use sequence::Windows;
 pub use table::{Table, TableOptions};
-pub use text::{Characters, random_blocks};
+pub use tensors::read_safetensors;
+pub use text::{Blocks, Characters};
 pub use views::{Concat, Mapped, Subset, Unlabelled};
 pub use words::{HashedNgrams, Vocabulary};
 

@@ -22,7 +22,7 @@ mod calibration;
 mod classification;
 mod confusion;
 mod mean;
-mod ranking;
+pub(crate) mod ranking;
 mod regression;
 mod sums;
 

@@ -21,6 +21,7 @@ pub struct Options {
     /// `--out FILE`: where to save the weights (safetensors).
     pub out: Option<PathBuf>,
     /// `--checkpoints DIR`: where to save the whole state after each epoch; a run that finds its state there goes on from it.
+    /// `--resume DIR` is the same, but an error if there is no checkpoint.
     pub checkpoints: Option<PathBuf>,
     /// Flags of this program's own that were given; see [`Options::with_flags`].
     pub flags: Vec<String>,
@@ -46,8 +47,10 @@ options:
   --help                       this text";
 
 /// The option of programs that can go on where they were ended; for [`Options::with_flags`].
-pub const CHECKPOINTS: (&str, &str) =
-    ("--checkpoints DIR", "save the whole state there after each epoch, and go on from it");
+pub const CHECKPOINTS: (&str, &str) = (
+    "--checkpoints DIR",
+    "save the whole state there after each epoch, and go on from it\n  --resume DIR                 the same; an error if there is no checkpoint to go on from",
+);
 
 impl Options {
     /// Reads the command line; `--help` prints `about` and the options, and ends the program.
@@ -111,6 +114,7 @@ impl Options {
                 "--steps" => options.steps = Some(number(name, &value()?)?),
                 "--seed" => options.seed = number(name, &value()?)?,
                 "--checkpoints" => options.checkpoints = Some(value()?.into()),
+                "--resume" => options.checkpoints = Some(resumed(value()?.into())?),
                 "--out" => options.out = Some(value()?.into()),
                 "--quick" if joined.is_none() => options.quick = true,
                 "--quick" => return Err(Error::data("option --quick", "it takes no value")),
@@ -119,6 +123,15 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+/// The directory, if it holds a checkpoint.
+fn resumed(directory: PathBuf) -> Result<PathBuf> {
+    if crate::checkpoint::store::exists(&directory) {
+        return Ok(directory);
+    }
+    let help = "no checkpoint is there; check the path, or begin with `--checkpoints`";
+    Err(Error::data(format!("option --resume {}", directory.display()), help))
 }
 
 fn number<T: std::str::FromStr<Err: Display>>(name: &str, text: &str) -> Result<T> {
@@ -170,6 +183,7 @@ mod tests {
             ("--seed x", "--seed x"),
             ("data", "data"),
             ("--quick=1", "no value"),
+            ("--resume /nowhere", "no checkpoint is there"),
         ] {
             let message = parse(line).expect_err(line).to_string();
             assert!(message.contains(words), "{line}: {message}");

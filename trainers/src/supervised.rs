@@ -24,6 +24,7 @@
 
 mod config;
 mod diagnose;
+mod feed;
 mod report;
 mod run;
 mod state;
@@ -32,15 +33,16 @@ mod step;
 use std::rc::Rc;
 
 use anygrad_core::nn::{Layer, Module, Visitor};
-use anygrad_core::{Error, Result, Tensor};
+use anygrad_core::{Error, Program, Result, Tensor};
 
 pub use config::{Checkpoints, Config, EarlyStopping, LossScale, Mode, Monitor, NonFinite, Precision};
 pub use report::{Epoch, Fit, Reason, Scores};
 
-use crate::data::{Dataset, Pass};
+use crate::data::{Dataset, Order, Pass};
 use crate::events::Listener;
+use crate::metrics::Metric;
 use crate::optim::{Adam, Optimizer, Schedule};
-use run::Source;
+use feed::Source;
 use step::{Augment, Parts, Programs, Score};
 
 /// Trains, evaluates and applies a model.
@@ -122,6 +124,27 @@ impl<'a, M: Layer + 'a> Supervised<'a, M> {
         self
     }
 
+    /// Which rows an epoch has, and in which order.
+    #[must_use]
+    pub fn order(mut self, order: Order) -> Self {
+        self.config.order = order;
+        self
+    }
+
+    /// The most batches of an epoch.
+    #[must_use]
+    pub fn batches(mut self, most: usize) -> Self {
+        self.config.batches = Some(most);
+        self
+    }
+
+    /// Threads that read batches ahead; see [`Config::workers`].
+    #[must_use]
+    pub fn workers(mut self, threads: usize) -> Self {
+        self.config.workers = threads;
+        self
+    }
+
     /// Decides the order of the rows.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
@@ -192,10 +215,10 @@ impl<'a, M: Layer + 'a> Supervised<'a, M> {
         self
     }
 
-    /// Saves the whole state there, and goes on from the newest state that is there.
+    /// Saves the whole state there, and goes on from the newest state that is there; `None`: nowhere.
     #[must_use]
-    pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Self {
-        self.config.checkpoints = Some(checkpoints);
+    pub fn checkpoints(mut self, checkpoints: impl Into<Option<Checkpoints>>) -> Self {
+        self.config.checkpoints = checkpoints.into();
         self
     }
 
@@ -255,7 +278,11 @@ impl<'a, M: Layer + 'a> Supervised<'a, M> {
     /// # Errors
     /// If a setting makes no sense; a data set is empty, smaller than a batch, or holds numbers that make the loss NaN (the
     /// error names the row); a checkpoint does not fit or cannot be written; a listener or the device fails.
-    pub fn fit(&mut self, train: &(impl Dataset + ?Sized), valid: &(impl Dataset + ?Sized)) -> Result<Fit> {
+    pub fn fit(
+        &mut self,
+        train: &(impl Dataset + Sync + ?Sized),
+        valid: &(impl Dataset + Sync + ?Sized),
+    ) -> Result<Fit> {
         let device = self.programs()?.parts.device.clone();
         let read = |rows: &[u32], pass: Pass| train.read(rows, pass, &device);
         let read_valid = |rows: &[u32], pass: Pass| valid.read(rows, pass, &device);
@@ -267,7 +294,7 @@ impl<'a, M: Layer + 'a> Supervised<'a, M> {
     ///
     /// # Errors
     /// As [`Supervised::fit`].
-    pub fn fit_alone(&mut self, train: &(impl Dataset + ?Sized)) -> Result<Fit> {
+    pub fn fit_alone(&mut self, train: &(impl Dataset + Sync + ?Sized)) -> Result<Fit> {
         let device = self.programs()?.parts.device.clone();
         let read = |rows: &[u32], pass: Pass| train.read(rows, pass, &device);
         run::fit(self, &Source { len: train.len(), read: &read }, None)
@@ -277,10 +304,25 @@ impl<'a, M: Layer + 'a> Supervised<'a, M> {
     ///
     /// # Errors
     /// If there are no rows, or the device fails.
-    pub fn evaluate(&mut self, data: &(impl Dataset + ?Sized)) -> Result<Scores> {
+    pub fn evaluate(&mut self, data: &(impl Dataset + Sync + ?Sized)) -> Result<Scores> {
         let device = self.programs()?.parts.device.clone();
         let read = |rows: &[u32], pass: Pass| data.read(rows, pass, &device);
         run::evaluate(self.programs()?, &Source { len: data.len(), read: &read })
+    }
+
+    /// Adds the model's outputs for all rows to a metric, such as the confusion matrix of [`crate::metrics::Classification`].
+    ///
+    /// # Errors
+    /// As [`Supervised::evaluate`].
+    pub fn measure(&mut self, data: &(impl Dataset + Sync + ?Sized), metric: &dyn Metric) -> Result<()> {
+        let programs = self.programs()?;
+        let parts = programs.parts.clone();
+        let mut update = Program::inference(&parts.device, |(x, y): (Tensor, Tensor)| {
+            metric.update(&parts.model.forward(&x), &y);
+        });
+        let device = parts.device.clone();
+        let read = |rows: &[u32], pass: Pass| data.read(rows, pass, &device);
+        feed::each_batch(&parts.config, &Source { len: data.len(), read: &read }, |batch| update.run(batch))
     }
 
     /// The model's output for a batch of inputs.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anygrad_core::Result;
 use anygrad_core::testing::device;
-use anygrad_trainers::data::{Characters, Dataset, Draws, LabelledImages, idx, random_blocks, read};
+use anygrad_trainers::data::{Blocks, Characters, Dataset, LabelledImages, Pass, idx, read};
 use flate2::{Compression, write::GzEncoder};
 
 /// A directory of this test's own, removed at its end.
@@ -171,10 +171,19 @@ fn text_is_numbered_and_cut_into_blocks() {
     fails(read::text(&scratch.write("long", &[b'a'; 101]), 100), &["more than 100 bytes"]);
     fails(read::text(&scratch.write("binary", &[b'a', 0xff]), 100), &["not UTF-8", "byte 1"]);
     let device = device();
-    let (x, y) = random_blocks(&numbers, 5, 4, &mut Draws::new(1, 0), &device).expect("blocks");
-    let (x, y) = (x.to_vec::<i32>().expect("x"), y.to_vec::<i32>().expect("y"));
-    for (x, y) in x.chunks(4).zip(y.chunks(4)) {
-        assert!(numbers.windows(5).any(|w| &w[..4] == x && &w[1..] == y), "{x:?} {y:?}");
-    }
-    fails(random_blocks(&numbers, 1, 10, &mut Draws::new(1, 0), &device), &["10 characters", "at least 11"]);
+    let all = Blocks::new(numbers.as_slice(), 4, 1).expect("blocks");
+    assert_eq!(all.len(), 6, "10 characters: the last block begins at the sixth, its last target is the tenth");
+    let (x, y) = all.batch(&[5, 0], &device).expect("rows");
+    assert_eq!(x.to_vec::<i32>().expect("x"), [&numbers[5..9], &numbers[..4]].concat());
+    assert_eq!(y.to_vec::<i32>().expect("y"), [&numbers[6..], &numbers[1..5]].concat());
+    let sample = all.sample(2, Pass::default()).expect("a row");
+    assert_eq!(
+        (sample.input.to_vec::<i32>(), sample.target.to_vec::<i32>()),
+        (numbers[2..6].to_vec(), numbers[3..7].to_vec())
+    );
+    // Without overlap: blocks at 0 and 4; one at 8 would lack its last target.
+    assert_eq!(Blocks::new(numbers.as_slice(), 4, 4).expect("blocks").len(), 2);
+    fails(all.batch(&[6], &device), &["row 6", "6 rows"]);
+    fails(Blocks::new(numbers.as_slice(), 10, 1), &["10 tokens", "at least 11"]);
+    fails(Blocks::new(numbers, 4, 0), &["at least 1", "not 0"]);
 }

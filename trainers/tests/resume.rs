@@ -82,7 +82,8 @@ struct Life {
     warnings: Vec<String>,
 }
 
-/// A run in this directory on a fresh device, as in a process of its own; `stop` ends it at this update.
+/// A run in this directory on a fresh device, as in a process of its own; `stop` ends it at this update. Each life has another
+/// number of threads that read ahead, which must not be seen in anything.
 fn live(directory: &Path, stop: Option<u64>, accumulate: usize) -> Life {
     let d = device();
     let (net, data) = (Net::new(8, &d), data(&d));
@@ -104,6 +105,7 @@ fn live(directory: &Path, stop: Option<u64>, accumulate: usize) -> Life {
         })
         .batch(4)
         .epochs(3)
+        .workers(stop.map_or(2, |stop| stop as usize % 3))
         .accumulate(accumulate)
         .ema(0.9)
         .early_stopping(EarlyStopping { patience: 50, ..EarlyStopping::default() })
@@ -211,6 +213,40 @@ fn what_a_killed_process_left_half_written_is_no_checkpoint() {
         std::fs::write(d.join("step-000000021.safetensors"), b"whole, but alone").expect("written");
     });
     assert!(life.result.is_ok() && life.warnings.is_empty() && state == expected);
+}
+
+/// Files of a directory and what they hold.
+fn files(directory: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+    let paths = std::fs::read_dir(directory).expect("there").flatten().map(|entry| entry.path());
+    paths.map(|path| (path.clone(), std::fs::read(path).expect("read"))).collect()
+}
+
+/// The directory of a run that may write no more than a kilobyte into a file, if this process shall be one.
+const FULL: &str = "ANYGRAD_RESUME_FULL";
+
+#[test]
+#[cfg(unix)]
+fn a_write_that_fails_in_the_middle_is_an_error_that_loses_nothing() {
+    if let Ok(directory) = std::env::var(FULL) {
+        let error = live(Path::new(&directory), None, 1).result.expect_err("there was no room");
+        return println!("the error: {error}");
+    }
+    let (whole, cut) = (Scratch::new("room"), Scratch::new("no-room"));
+    let _ = live(&whole.0, None, 1).result.expect("trained");
+    let _ = live(&cut.0, Some(20), 1).result.expect("trained");
+    let before = files(&cut.0);
+    // As on a full disk, but without one: a write past the limit fails (2 blocks of 512 bytes) after a part was written.
+    let name = "a_write_that_fails_in_the_middle_is_an_error_that_loses_nothing";
+    let script = format!("trap '' XFSZ; ulimit -f 2; exec \"$0\" --exact {name} --nocapture");
+    let program = std::env::current_exe().expect("this program");
+    let child = std::process::Command::new("sh").args(["-c", &script]).arg(program).env(FULL, &cut.0).output();
+    let output = child.expect("started");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("the error:") && said.contains(".safetensors") && said.contains("start again"), "{said}");
+    assert!(files(&cut.0) == before, "what was there is there, nothing else is");
+    let end = live(&cut.0, None, 1);
+    assert!(end.result.is_ok() && last(&cut.0) == last(&whole.0), "it goes on as if nothing had happened");
 }
 
 #[test]

@@ -4,11 +4,12 @@
 extern crate anygrad_core as anygrad;
 
 use std::cell::{Cell, RefCell};
+use std::sync::Mutex;
 
 use anygrad_core::nn::{Dropout, Layer, Linear, Module};
 use anygrad_core::testing::device;
 use anygrad_core::{Device, Program, Result, Tensor, Var};
-use anygrad_trainers::data::{Dataset, Pass, Resident, shuffled};
+use anygrad_trainers::data::{Dataset, Order, Pass, Resident, shuffled};
 use anygrad_trainers::events::{Event, Flow};
 use anygrad_trainers::metrics;
 use anygrad_trainers::optim::{Adam, Optimizer, Rate, Sgd, SgdConfig};
@@ -416,6 +417,64 @@ fn listeners_hear_all_and_may_stop_it() {
     let expected = ["begin 0 Some(20)", "step 1 3", "epoch 1", "step 2 6", "epoch 2", "end 8 stopped by a listener"];
     assert_eq!(*heard.borrow(), expected);
     assert_eq!(report.reason, Reason::Stopped);
+}
+
+/// Rows whose input is their number, and which of them were read in each pass.
+struct Seen(Mutex<Vec<(usize, u32)>>);
+
+impl Dataset for Seen {
+    fn len(&self) -> usize {
+        10
+    }
+
+    fn read(&self, rows: &[u32], pass: Pass, device: &Device) -> Result<(Tensor, Tensor)> {
+        self.0.lock().expect("the lock").extend(rows.iter().map(|&row| (pass.epoch, row)));
+        assert!(!rows.contains(&7), "row 7 is broken");
+        let x: Vec<f32> = rows.iter().flat_map(|&row| [row as f32; 4]).collect();
+        let x = Tensor::from_vec(x, &[rows.len(), 4], device);
+        let y = x.slice(1, ..2);
+        Ok((x, y))
+    }
+}
+
+#[test]
+fn epochs_have_the_rows_that_order_and_length_say() {
+    let d = device();
+    let read = |order: Order, batches: Option<usize>, workers: usize| {
+        let (seen, config) = (Seen(Mutex::default()), Config::default());
+        let config = Config { order, batches, workers, batch: 2, epochs: 2, seed: 5, progress: false, ..config };
+        let fit = Supervised::new(net(&d), Tensor::mse_loss).config(config).fit_alone(&seen);
+        let mut seen = seen.0.into_inner().expect("the lock");
+        seen.sort_by_key(|(epoch, _)| *epoch);
+        fit.map(|fit| (fit.steps, seen))
+    };
+    let pairs = |epoch: usize, rows: &[u32]| rows.iter().map(|&row| (epoch, row)).collect::<Vec<_>>();
+    let (steps, seen) = read(Order::Sequential, Some(3), 0).expect("trained");
+    assert_eq!((steps, seen), (6, [pairs(0, &[0, 1, 2, 3, 4, 5]), pairs(1, &[0, 1, 2, 3, 4, 5])].concat()));
+    // Rows without weight are never read; one more epoch than rows have weight is fine.
+    let weights = (0..10).map(|row| f64::from(u8::from(row < 3))).collect();
+    let (steps, seen) = read(Order::Weighted { weights, count: Some(30) }, None, 2).expect("trained");
+    assert!(steps == 30 && seen.len() == 60 && seen.iter().all(|(_, row)| *row < 3), "{seen:?}");
+    // A panic in a data set is an error with its place, on this thread and on others.
+    for workers in [0, 1, 3] {
+        fails(read(Order::Sequential, None, workers), &["epoch 0, batch 3", "row 7 is broken"]);
+    }
+    fails(read(Order::Stratified { labels: vec![0; 9] }, None, 0), &["9 labels", "10 rows"]);
+    fails(read(Order::Sequential, Some(0), 0), &["batches", "at least 1"]);
+}
+
+#[test]
+fn a_metric_measures_all_rows() {
+    let d = device();
+    let data = classes(50, &d);
+    d.seed(4).expect("seeded");
+    let mut trainer = Supervised::new(Net::new(3, &d), Tensor::cross_entropy).metric("accuracy", metrics::accuracy);
+    trainer.config.evaluation_batch = 16;
+    let matrix = metrics::Classification::new(3, &d).expect("a metric");
+    trainer.measure(&data, &matrix).expect("measured");
+    let confusion = matrix.confusion().expect("counts");
+    let accuracy = trainer.evaluate(&data).expect("scores").get("accuracy").expect("one");
+    assert!(confusion.total() == 50 && (confusion.accuracy() - accuracy).abs() < 1e-6, "{confusion:?} {accuracy}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Steps per second of the workloads on one device:
-//! `cargo run --release -p anygrad-benches --bin steps -- [--device cpu] [--explain] [--profile] [--memory 0.5] [--supervised] [w1 ..]`.
-//! `--memory` allows that share of the plain program's peak: values are computed again to fit. With `--supervised` the same
-//! steps are also done by the trainer, in turn with the bare program, and its overhead is told.
+//! `cargo run --release -p anygrad-benches --bin steps -- [--device cpu] [--explain] [--profile] [--memory 0.5] [w1 ..]`.
+//! `--memory` allows that share of the plain program's peak: values are computed again to fit. What the trainer adds to a step:
+//! `--bin supervised`.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ const BLOCKS: usize = 7;
 
 fn main() -> Result<()> {
     let mut device = "best".to_string();
-    let (mut names, mut explain, mut profile, mut supervised, mut share) = (Vec::new(), false, false, false, None);
+    let (mut names, mut explain, mut profile, mut share) = (Vec::new(), false, false, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -23,7 +23,6 @@ fn main() -> Result<()> {
             "--explain" => explain = true,
             "--profile" => profile = true,
             "--memory" => share = arguments.next().and_then(|text| text.parse::<f64>().ok()),
-            "--supervised" => supervised = true,
             name => names.push(name.to_string()),
         }
     }
@@ -54,18 +53,6 @@ fn main() -> Result<()> {
             first.as_secs_f64() * 1e3,
             memory.peak() as f64 / 1e6
         );
-        if let Some(mut train) = running.built.supervised.take().filter(|_| supervised) {
-            let mut pairs = Vec::new();
-            for _ in 0..BLOCKS {
-                let bare = running.block(BLOCK)?;
-                pairs.push((bare, train((bare * BLOCK).ceil() as usize + 1)?));
-            }
-            let each = |f: fn(&(f64, f64)) -> f64| Spread::of(&pairs.iter().map(f).collect::<Vec<_>>());
-            let numbers = (each(|p| p.1), each(|p| (p.0 / p.1 - 1.0) * 100.0), each(|p| (1.0 / p.1 - 1.0 / p.0) * 1e6));
-            if let (Some(rate), Some(share), Some(time)) = numbers {
-                println!("    supervised: {rate} steps/s; overhead in %: {share}, in us per step: {time}");
-            }
-        }
     }
     Ok(())
 }

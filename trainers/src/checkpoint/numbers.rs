@@ -6,7 +6,7 @@ use safetensors::tensor::Dtype;
 
 /// Little-endian `bytes` of type `from` as a device stores type `to`; `None` if one is a float and the other is not, or
 /// the file's type is not one of those known here.
-pub(super) fn convert(from: Dtype, bytes: &[u8], to: DType) -> Option<Vec<u8>> {
+pub(crate) fn convert(from: Dtype, bytes: &[u8], to: DType) -> Option<Vec<u8>> {
     if native(from) == Some(to) {
         return Some(bytes.to_vec());
     }

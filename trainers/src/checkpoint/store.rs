@@ -116,15 +116,6 @@ impl Store {
         Ok(Store { directory, trainer: trainer.to_string(), keep: keep.max(1), writing: None })
     }
 
-    /// The steps of all checkpoints that have a manifest, rising.
-    fn steps(&self) -> Vec<u64> {
-        let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
-        let step = |name: &str| name.strip_prefix("step-")?.strip_suffix(".json")?.parse().ok();
-        let mut steps: Vec<u64> = entries.flatten().filter_map(|e| step(&e.file_name().to_string_lossy())).collect();
-        steps.sort_unstable();
-        steps
-    }
-
     fn file(&self, step: u64, kind: &str) -> PathBuf {
         self.directory.join(format!("step-{step:09}.{kind}"))
     }
@@ -135,7 +126,7 @@ impl Store {
     /// If there are checkpoints but all are damaged, or the newest is of another trainer or of a newer release.
     pub fn newest(&self, warn: &mut dyn FnMut(&str)) -> Result<Option<Saved>> {
         let mut damage = None;
-        for step in self.steps().into_iter().rev() {
+        for step in steps(&self.directory).into_iter().rev() {
             match self.read(step) {
                 Ok(saved) => return Ok(Some(saved)),
                 Err(Unusable::Fatal(error)) => return Err(error),
@@ -205,7 +196,7 @@ impl Store {
         let (tensors, manifest) = (self.file(snapshot.step, "safetensors"), self.file(snapshot.step, "json"));
         let mut keep = vec![snapshot.step];
         keep.extend(best);
-        let older: Vec<u64> = self.steps().into_iter().filter(|&step| step != snapshot.step).collect();
+        let older: Vec<u64> = steps(&self.directory).into_iter().filter(|&step| step != snapshot.step).collect();
         keep.extend(older.iter().rev().take(self.keep - 1));
         let old = older.into_iter().filter(|step| !keep.contains(step));
         let old: Vec<[PathBuf; 2]> =
@@ -246,6 +237,21 @@ impl Store {
     }
 }
 
+/// Whether a directory holds a checkpoint.
+#[must_use]
+pub fn exists(directory: &Path) -> bool {
+    !steps(directory).is_empty()
+}
+
+/// The steps of all checkpoints that have a manifest, rising.
+fn steps(directory: &Path) -> Vec<u64> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let step = |name: &str| name.strip_prefix("step-")?.strip_suffix(".json")?.parse().ok();
+    let mut steps: Vec<u64> = entries.flatten().filter_map(|e| step(&e.file_name().to_string_lossy())).collect();
+    steps.sort_unstable();
+    steps
+}
+
 impl Drop for Store {
     fn drop(&mut self) {
         let _ = self.finish();
@@ -268,8 +274,17 @@ fn write(trainer: &str, snapshot: Snapshot, tensors: &Path, manifest: &Path) -> 
     if manifest.exists() {
         fs::remove_file(manifest).map_err(|error| Error::io(manifest, &error))?;
     }
-    write_whole(tensors, &bytes)?;
-    write_whole(manifest, fields.to_string().as_bytes())
+    let whole = |path: &Path, bytes: &[u8]| {
+        write_whole(path, bytes).map_err(|error| match error {
+            Error::Io { path, message } => {
+                let help = "the checkpoint before it is whole: make room there and start again";
+                Error::Io { path, message: format!("{message}; {help}") }
+            }
+            other => other,
+        })
+    };
+    whole(tensors, &bytes)?;
+    whole(manifest, fields.to_string().as_bytes())
 }
 
 /// CRC-32 (IEEE 802.3) in hexadecimal digits.

@@ -4,13 +4,12 @@
 //! hands the slots out by number. So what comes, and in which order, does not depend on how the threads run, and any
 //! position (epoch, batch) can be started at. At most `prefetch` finished or unfinished batches wait at any time.
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anygrad_core::{Device, Error, Result, Tensor};
 
+use super::ahead::Ahead;
 use super::{Dataset, Order, Pass};
 
 /// How a [`Loader`] reads.
@@ -109,92 +108,31 @@ impl<D: Dataset + Send + Sync + 'static> Loader<D> {
         let (data, device) = (self.data.clone(), self.device.clone());
         let read = move |number: usize| -> Result<(Tensor, Tensor)> {
             let rows = &rows[number * size..((number + 1) * size).min(rows.len())];
-            let result = catch_unwind(AssertUnwindSafe(|| data.read(rows, Pass { seed, epoch }, &device)));
-            result.unwrap_or_else(|panic| {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-                Err(Error::data(format!("epoch {epoch}, batch {number}"), format!("reading it panicked: {text}")))
-            })
+            data.read(rows, Pass { seed, epoch }, &device)
         };
-        let end = self.batches_per_epoch();
-        let state = State { next: batch.min(end), wanted: batch.min(end), ready: BTreeMap::new(), stopped: false };
-        let shared = Arc::new(Shared {
-            read: Box::new(read),
-            end,
-            ahead: prefetch.max(1),
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-        });
+        let ahead = Arc::new(Ahead::new(epoch, batch, self.batches_per_epoch(), prefetch, read));
         let mut threads = Vec::new();
-        for number in 0..workers.min(end.saturating_sub(batch)) {
-            let shared = shared.clone();
+        for number in 0..workers.min(ahead.left()) {
+            let ahead = ahead.clone();
             // Where no thread can be had, the others read; without any, the caller does.
             let name = format!("loader-{number}");
-            threads.extend(std::thread::Builder::new().name(name).spawn(move || shared.work()).ok());
+            threads.extend(std::thread::Builder::new().name(name).spawn(move || ahead.work()).ok());
         }
-        Loading { shared, threads, failed: false }
-    }
-}
-
-struct Shared {
-    read: Box<dyn Fn(usize) -> Result<(Tensor, Tensor)> + Send + Sync>,
-    /// Number of batches.
-    end: usize,
-    /// How many numbers past the wanted one may be taken.
-    ahead: usize,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-struct State {
-    /// The next batch number that a thread takes.
-    next: usize,
-    /// The batch that the iterator gives next.
-    wanted: usize,
-    ready: BTreeMap<usize, Result<(Tensor, Tensor)>>,
-    stopped: bool,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'a>(&self, guard: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn work(&self) {
-        loop {
-            let mut state = self.lock();
-            while !state.stopped && state.next < self.end && state.next >= state.wanted + self.ahead {
-                state = self.wait(state);
-            }
-            if state.stopped || state.next >= self.end {
-                return;
-            }
-            let number = state.next;
-            state.next += 1;
-            drop(state);
-            let batch = (self.read)(number);
-            self.lock().ready.insert(number, batch);
-            self.changed.notify_all();
-        }
+        Loading { ahead, threads }
     }
 }
 
 /// The batches of an epoch: an iterator over `(inputs, targets)`. It ends after an error; dropping it ends its threads.
 pub struct Loading {
-    shared: Arc<Shared>,
+    ahead: Arc<Ahead<'static>>,
     threads: Vec<JoinHandle<()>>,
-    failed: bool,
 }
 
 impl Loading {
     /// The number of the batch that comes next: with the epoch, the position to resume at.
     #[must_use]
     pub fn position(&self) -> usize {
-        self.shared.lock().wanted
+        self.ahead.position()
     }
 }
 
@@ -202,34 +140,11 @@ impl Iterator for Loading {
     type Item = Result<(Tensor, Tensor)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut state = self.shared.lock();
-        let number = state.wanted;
-        if self.failed || number >= self.shared.end {
-            return None;
-        }
-        let batch = if self.threads.is_empty() {
-            drop(state);
-            let batch = (self.shared.read)(number);
-            state = self.shared.lock();
-            batch
-        } else {
-            loop {
-                match state.ready.remove(&number) {
-                    Some(batch) => break batch,
-                    None => state = self.shared.wait(state),
-                }
-            }
-        };
-        state.wanted += 1;
-        self.failed = batch.is_err();
-        state.stopped |= self.failed;
-        drop(state);
-        self.shared.changed.notify_all();
-        Some(batch)
+        self.ahead.take(!self.threads.is_empty())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = if self.failed { 0 } else { self.shared.end - self.position() };
+        let left = self.ahead.left();
         (left, Some(left))
     }
 }
@@ -238,8 +153,7 @@ impl ExactSizeIterator for Loading {}
 
 impl Drop for Loading {
     fn drop(&mut self) {
-        self.shared.lock().stopped = true;
-        self.shared.changed.notify_all();
+        self.ahead.stop();
         for thread in self.threads.drain(..) {
             // Panics of a data set were caught and passed on; there is nothing left to learn here.
             let _ = thread.join();
@@ -249,6 +163,6 @@ impl Drop for Loading {
 
 impl std::fmt::Debug for Loading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Loading(batch {} of {}, {} threads)", self.position(), self.shared.end, self.threads.len())
+        write!(f, "Loading(batch {} of {}, {} threads)", self.position(), self.ahead.end, self.threads.len())
     }
 }

@@ -37,7 +37,7 @@ impl Order {
     }
 
     /// An error unless this order fits a set of `len` rows.
-    pub(super) fn check(&self, len: usize) -> Result<()> {
+    pub(crate) fn check(&self, len: usize) -> Result<()> {
         let (what, given) = match self {
             Order::Sequential | Order::Shuffled => return Ok(()),
             Order::Weighted { weights, .. } => {

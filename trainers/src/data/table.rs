@@ -340,6 +340,16 @@ impl Table {
         Ok(self.column(name)?.values.words().into_iter().map(Option::unwrap_or_default).collect())
     }
 
+    /// All columns but these.
+    ///
+    /// # Errors
+    /// If there is none of such a name.
+    pub fn without(&self, names: &[&str]) -> Result<Table> {
+        names.iter().try_for_each(|name| self.column(name).map(|_| ()))?;
+        let columns = self.columns.iter().filter(|column| !names.contains(&column.name.as_str())).cloned().collect();
+        Ok(Table { columns, ..self.clone() })
+    }
+
     /// The rows with these numbers.
     ///
     /// # Errors

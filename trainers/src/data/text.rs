@@ -1,8 +1,8 @@
-//! Text as numbers, one per character, and random blocks of it for language models.
+//! Text as numbers, one per character, and blocks of it for language models.
 
 use anygrad_core::{Device, Error, Result, Tensor};
 
-use super::Draws;
+use super::{Array, Dataset, Pass, Sample, check_rows};
 
 /// The distinct characters of a text, sorted; the number of a character is its place among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,27 +50,57 @@ impl Characters {
     }
 }
 
-/// `count` random stretches of `length` tokens, and the same one token later: `x`, `y` `[count, length]`, i32.
-///
-/// # Errors
-/// If there are not more than `length` tokens, or the device fails.
-pub fn random_blocks(
-    tokens: &[i32],
-    count: usize,
+/// A long text as rows for a language model: stretches of tokens, and the same one token later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocks {
+    tokens: Vec<i32>,
     length: usize,
-    draws: &mut Draws,
-    device: &Device,
-) -> Result<(Tensor, Tensor)> {
-    if tokens.len() <= length {
-        let message = format!("{} characters, blocks of {length} need at least {}", tokens.len(), length + 1);
-        return Err(Error::data("text", format!("{message}; give a longer text")));
+    stride: usize,
+}
+
+impl Blocks {
+    /// Stretches of `length` tokens that begin at every `stride`-th token: 1 gives all of them, `length` cuts the text into
+    /// stretches that do not overlap.
+    ///
+    /// # Errors
+    /// If there are not more than `length` tokens, or a number is 0.
+    pub fn new(tokens: impl Into<Vec<i32>>, length: usize, stride: usize) -> Result<Blocks> {
+        let tokens = tokens.into();
+        if length == 0 || stride == 0 {
+            return Err(Error::data("text", "blocks have at least 1 token and begin at least 1 token apart, not 0"));
+        }
+        if tokens.len() <= length {
+            let message = format!("{} tokens, blocks of {length} need at least {}", tokens.len(), length + 1);
+            return Err(Error::data("text", format!("{message}; give a longer text")));
+        }
+        Ok(Blocks { tokens, length, stride })
     }
-    let (mut x, mut y) = (Vec::with_capacity(count * length), Vec::with_capacity(count * length));
-    for _ in 0..count {
-        let start = draws.below((tokens.len() - length) as u64) as usize;
-        x.extend_from_slice(&tokens[start..start + length]);
-        y.extend_from_slice(&tokens[start + 1..start + length + 1]);
+
+    /// The tokens of a block, and one more.
+    fn block(&self, row: u32) -> &[i32] {
+        &self.tokens[row as usize * self.stride..][..self.length + 1]
     }
-    let shape = [count, length];
-    Ok((Tensor::try_from_slice(&x, &shape, device)?, Tensor::try_from_slice(&y, &shape, device)?))
+}
+
+impl Dataset for Blocks {
+    fn len(&self) -> usize {
+        (self.tokens.len() - self.length - 1) / self.stride + 1
+    }
+
+    fn sample(&self, row: u32, _: Pass) -> Result<Sample> {
+        check_rows(&[row], self.len())?;
+        let (block, shape) = (self.block(row), [self.length]);
+        Ok(Sample { input: Array::new(&block[..self.length], &shape)?, target: Array::new(&block[1..], &shape)? })
+    }
+
+    /// `x`, `y`: `[rows, length]`, i32.
+    fn read(&self, rows: &[u32], _: Pass, device: &Device) -> Result<(Tensor, Tensor)> {
+        check_rows(rows, self.len())?;
+        let part = |from: usize| -> Result<Tensor> {
+            let values: Vec<i32> =
+                rows.iter().flat_map(|&row| &self.block(row)[from..from + self.length]).copied().collect();
+            Tensor::try_from_slice(&values, &[rows.len(), self.length], device)
+        };
+        Ok((part(0)?, part(1)?))
+    }
 }

@@ -21,7 +21,33 @@ pub struct Ranking {
 }
 
 /// Points of a curve from (0, 0) or its like to the end, one per distinct score.
-type Curve = Vec<[f64; 2]>;
+pub(crate) type Curve = Vec<[f64; 2]>;
+
+/// Counts (false positives, true positives) of rows that fall in score, each with whether it is positive; equal scores are one
+/// point.
+pub(crate) fn counts(rows: impl IntoIterator<Item = (f64, bool)>) -> Curve {
+    let (mut point, mut curve, mut rows) = ([0.0, 0.0], Curve::new(), rows.into_iter().peekable());
+    while let Some((score, positive)) = rows.next() {
+        point[usize::from(positive)] += 1.0;
+        if rows.peek().is_none_or(|next| next.0 != score) {
+            curve.push(point);
+        }
+    }
+    curve
+}
+
+/// The areas under the ROC curve (by trapezoids) and under the precision-recall curve (precision times the gain of recall) of
+/// such counts; NaN where a class has no rows.
+pub(crate) fn areas(counts: &[[f64; 2]]) -> [f64; 2] {
+    let [false_all, true_all] = counts.last().copied().unwrap_or([f64::NAN; 2]);
+    let (mut roc, mut precision, mut before) = (0.0, 0.0, [0.0, 0.0]);
+    for &[f, t] in counts {
+        roc += (f - before[0]) * (t + before[1]) / 2.0;
+        precision += (t - before[1]) * t / (f + t);
+        before = [f, t];
+    }
+    [roc / (false_all * true_all), precision / true_all]
+}
 
 impl Ranking {
     /// Room for `capacity` rows between two resets.
@@ -51,14 +77,8 @@ impl Ranking {
         if scores.iter().any(|score| score.is_nan()) {
             return Err(Error::data("ranking metric", "a score is NaN; look at the model's outputs"));
         }
-        let (mut point, mut curve) = ([0.0, 0.0], Curve::new());
-        for (i, target) in targets.iter().enumerate() {
-            point[usize::from(*target > 0.5)] += 1.0;
-            if scores.get(i + 1) != Some(&scores[i]) {
-                curve.push(point);
-            }
-        }
-        Ok(curve)
+        let rows = scores.iter().zip(&targets).map(|(&score, &target)| (f64::from(score), target > 0.5));
+        Ok(counts(rows))
     }
 
     /// The ROC curve: points (false positive rate, true positive rate) from (0, 0) to (1, 1).
@@ -103,15 +123,8 @@ impl Metric for Ranking {
     }
 
     fn values(&self) -> Result<Vec<(&'static str, f64)>> {
-        let curve = self.counts()?;
-        let [false_all, true_all] = curve.last().copied().unwrap_or([f64::NAN; 2]);
-        let (mut roc, mut precision, mut before) = (0.0, 0.0, [0.0, 0.0]);
-        for [f, t] in curve {
-            roc += (f - before[0]) * (t + before[1]) / 2.0;
-            precision += (t - before[1]) * t / (f + t);
-            before = [f, t];
-        }
-        Ok(vec![("roc_auc", roc / (false_all * true_all)), ("pr_auc", precision / true_all)])
+        let [roc, precision] = areas(&self.counts()?);
+        Ok(vec![("roc_auc", roc), ("pr_auc", precision)])
     }
 
     fn state(&self) -> Vec<Var> {

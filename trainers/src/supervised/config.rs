@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use anygrad_core::{Error, Result};
 
+use crate::data::Order;
+
 /// Settings of a run; every field has a method of its name on [`super::Supervised`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -11,6 +13,13 @@ pub struct Config {
     pub epochs: usize,
     /// Rows per batch; 64. Rows that do not fill a batch are left out of their epoch (another order, so other rows, in each).
     pub batch: usize,
+    /// Which rows an epoch has, and in which order; shuffled. [`Order::balanced`] shows rare classes as often as others.
+    pub order: Order,
+    /// The most batches of an epoch; none. An epoch of a very long text, say, is as long as one likes.
+    pub batches: Option<usize>,
+    /// Threads that read batches ahead of the one that trains; 0: each is read when it is needed. (A GPU computes meanwhile
+    /// anyway, so they pay where reading takes longer than a step: images that are decoded, changes on the host.)
+    pub workers: usize,
     /// Decides the order of the rows; 0. Random numbers on the device follow [`anygrad_core::Device::seed`].
     pub seed: u64,
     /// Batches whose gradients are averaged for one update; 1. What is left at an epoch's end makes an update, too.
@@ -50,6 +59,9 @@ impl Default for Config {
         Config {
             epochs: 1,
             batch: 64,
+            order: Order::Shuffled,
+            batches: None,
+            workers: 0,
             seed: 0,
             accumulate: 1,
             clip_value: None,
@@ -196,6 +208,7 @@ impl Config {
         for (what, number) in [
             ("epochs", self.epochs),
             ("batch", self.batch),
+            ("batches", self.batches.unwrap_or(1)),
             ("accumulate", self.accumulate),
             ("evaluation_batch", self.evaluation_batch),
         ] {

@@ -2,9 +2,9 @@
 
 use anygrad_core::{DType, Error, Result, Tensor, Var};
 
-use super::run::Source;
+use super::feed::Source;
 use super::step::Programs;
-use crate::data::{Pass, shuffled};
+use crate::data::Pass;
 
 /// The error about batch `at` (from 0) of `epoch` (from 0), `done` batches of which were submitted.
 pub(super) fn error(
@@ -17,7 +17,7 @@ pub(super) fn error(
 ) -> Error {
     let config = &programs.parts.config;
     let (size, seed) = (config.batch, config.seed);
-    let order = shuffled(train.len, seed, epoch);
+    let order = config.order.rows(train.len, seed, epoch);
     let rows = &order[(at * size).min(order.len())..((at + 1) * size).min(order.len())];
     let batch = (train.read)(rows, Pass { seed, epoch });
     let cause = match batch.and_then(|batch| cause(programs, batch, rows, done.saturating_sub(at))) {

@@ -4,25 +4,20 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anygrad_core::nn::Layer;
-use anygrad_core::{Error, Memory, Result, Tensor, Var};
+use anygrad_core::{Error, Memory, Result, Var};
 
 use super::config::{Config, Mode, NonFinite};
+use super::feed::{Source, each_batch};
 use super::report::{Epoch, Fit, Reason, Scores};
 use super::state::{Exact, Row, State};
-use super::step::{Programs, Tally};
+use super::step::{Batch, Programs, Tally};
 use super::{Supervised, diagnose};
 use crate::checkpoint::store::{Snapshot, Store};
-use crate::data::{Pass, shuffled};
+use crate::data::Pass;
 use crate::events::{Event, Flow, Listener, Record};
 use crate::interrupt::{self, Watch};
 use crate::optim::Schedule;
 use crate::progress::Progress;
-
-/// Rows, and how to get some of them.
-pub(super) struct Source<'d> {
-    pub(super) len: usize,
-    pub(super) read: &'d dyn Fn(&[u32], Pass) -> Result<(Tensor, Tensor)>,
-}
 
 /// Those who listen, and whether one of them has had enough.
 struct Teller<'r, 'a> {
@@ -149,9 +144,10 @@ fn check_data(config: &Config, train: &Source<'_>, valid: Option<&Source<'_>>) -
     if valid.is_some_and(|data| data.len == 0) {
         return fail("validation data", "it has no rows; without validation call `fit_alone`");
     }
-    if config.batch > train.len {
-        let message =
-            format!("batches of {} rows, but there are {} rows; use a smaller batch", config.batch, train.len);
+    config.order.check(train.len)?;
+    let rows = config.order.count(train.len);
+    if config.batch > rows {
+        let message = format!("batches of {} rows, but there are {rows} rows; use a smaller batch", config.batch);
         return fail("batch", &message);
     }
     Ok(())
@@ -159,6 +155,13 @@ fn check_data(config: &Config, train: &Source<'_>, valid: Option<&Source<'_>>) -
 
 /// What must be the same for a run to go on exactly.
 fn settings(config: &Config, rows: usize, schedule: bool) -> Vec<(String, String)> {
+    // Weights and labels of all rows are told apart by their checksum.
+    let mut order = format!("{:?}", config.order);
+    if order.len() > 100 {
+        let mut sum = flate2::Crc::new();
+        sum.update(order.as_bytes());
+        order = format!("{}.. ({:08x})", order.split(' ').next().unwrap_or_default(), sum.sum());
+    }
     let pairs = [
         ("rows of training data", rows.to_string()),
         ("batch", config.batch.to_string()),
@@ -168,6 +171,8 @@ fn settings(config: &Config, rows: usize, schedule: bool) -> Vec<(String, String
         ("ema", format!("{:?}", config.ema)),
         ("precision", format!("{:?}", config.precision)),
         ("a schedule", schedule.to_string()),
+        ("order", order),
+        ("batches", format!("{:?}", config.batches)),
     ];
     pairs.map(|(name, value)| (name.to_string(), value)).to_vec()
 }
@@ -177,18 +182,15 @@ impl Run<'_, '_, '_> {
         let _watch = Watch::new(self.config.catch_interrupt);
         self.programs.parts.reset()?;
         self.resume()?;
-        let batches = self.train.len / self.config.batch;
+        let batches = self.config.order.count(self.train.len) / self.config.batch;
+        let batches = batches.min(self.config.batches.unwrap_or(batches));
         let steps = (self.config.epochs * batches.div_ceil(self.config.accumulate)) as u64;
         self.teller.tell(&Event::Begin { label: "train", step: self.state.step, steps: Some(steps) })?;
-        let mut order = (usize::MAX, Vec::new());
         self.pace.clock = Instant::now();
         let ended = self.state.ended;
         while self.teller.stop.is_none() && ended.is_none() && self.state.epoch < self.config.epochs {
-            if order.0 != self.state.epoch {
-                order = (self.state.epoch, shuffled(self.train.len, self.config.seed, self.state.epoch));
-            }
             if self.state.batch < batches {
-                self.step(&order.1, batches)?;
+                self.steps(batches)?;
             } else {
                 self.end_epoch(valid)?;
             }
@@ -230,11 +232,22 @@ impl Run<'_, '_, '_> {
         Ok(true)
     }
 
+    /// The batches of this epoch that are left, unless the run ends or goes back before.
+    fn steps(&mut self, batches: usize) -> Result<()> {
+        let (train, config) = (self.train, self.config.clone());
+        let (pass, from) = (Pass { seed: config.seed, epoch: self.state.epoch }, self.state.batch);
+        let mut rows = config.order.rows(train.len, pass.seed, pass.epoch);
+        rows.truncate(batches * config.batch);
+        train.batches(&config, (&rows, config.batch), (pass, from), |batch| {
+            let at = self.state.batch;
+            self.step(batch, batches)?;
+            Ok(self.teller.stop.is_none() && (self.state.epoch, self.state.batch) == (pass.epoch, at + 1))
+        })
+    }
+
     /// One batch, and what follows from it.
-    fn step(&mut self, order: &[u32], batches: usize) -> Result<()> {
+    fn step(&mut self, batch: Batch, batches: usize) -> Result<()> {
         let (at, size, window) = (self.state.batch, self.config.batch, self.config.accumulate);
-        let pass = Pass { seed: self.config.seed, epoch: self.state.epoch };
-        let batch = (self.train.read)(&order[at * size..(at + 1) * size], pass)?;
         let ends = (at + 1) % window == 0 || at + 1 == batches;
         if ends {
             self.write_rate()?;
@@ -499,15 +512,10 @@ fn copy<'v>(pairs: impl Iterator<Item = (&'v Var, &'v Var)>) -> Result<()> {
 
 /// Means over all rows.
 pub(super) fn evaluate(programs: &mut Programs<'_>, data: &Source<'_>) -> Result<Scores> {
-    if data.len == 0 {
-        return Err(Error::data("supervised: evaluation", "the data set has no rows"));
-    }
     programs.clear_scores()?;
-    let rows: Vec<u32> = (0..data.len as u32).collect();
-    for rows in rows.chunks(programs.parts.config.evaluation_batch) {
-        programs.evaluate((data.read)(rows, Pass::default())?)?;
-    }
-    let names = std::iter::once("loss").chain(programs.parts.metrics.iter().map(|(name, _)| name.as_str()));
+    let parts = programs.parts.clone();
+    each_batch(&parts.config, data, |batch| programs.evaluate(batch))?;
+    let names = std::iter::once("loss").chain(parts.metrics.iter().map(|(name, _)| name.as_str()));
     let names: Vec<String> = names.map(String::from).collect();
     Ok(Scores(names.into_iter().zip(programs.read_scores()?).collect()))
 }
