@@ -42,10 +42,8 @@ pub(super) fn cases() -> Vec<Case> {
         Case::several("nonzero without room", [mask.clone()], |x| vec![x[0].nonzero(2).0]).exact().values_only(),
         Case::new("masked_select", masked(), |x| x[0].masked_select(&x[1], 12, 0.5)).exact(),
         Case::new("masked_select without room", masked(), |x| x[0].masked_select(&x[1], 3, 0.5)).exact(),
-        Case::new("masked_select of rows", [x.clone(), Input::bools(&[3, 1])], |x| {
-            x[0].masked_select(&x[1], 12, 0.0)
-        })
-        .exact(),
+        Case::new("masked_select of rows", [x.clone(), Input::bools(&[3, 1])], |x| x[0].masked_select(&x[1], 12, 0.0))
+            .exact(),
         Case::new("masked_scatter", [x, mask, source()], |x| x[0].masked_scatter(&x[1], &x[2])).exact(),
     ]);
     for (shape, axis) in [(&[7][..], 0), (&[1], 0), (&[3, 65], 1), (&[6, 4], 0)] {

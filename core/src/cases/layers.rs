@@ -3,8 +3,8 @@
 use super::{Case, Input};
 use crate::nn::loss::{CrossEntropy, Reduce};
 use crate::nn::{
-    BatchNorm, Conv1d, Conv2d, ConvTranspose2d, Dropout, Embedding, GroupNorm, Gru, LayerNorm, Linear, Lstm, Masks, Module, MultiHeadAttention, RecurrentOptions, RmsNorm, Rnn,
-    TransformerEncoderLayer, TransformerOptions, attention,
+    BatchNorm, Conv1d, Conv2d, ConvTranspose2d, Dropout, Embedding, GroupNorm, Gru, LayerNorm, Linear, Lstm, Masks,
+    Module, MultiHeadAttention, RecurrentOptions, RmsNorm, Rnn, TransformerEncoderLayer, TransformerOptions, attention,
 };
 use crate::tensor::Tensor;
 
@@ -37,7 +37,9 @@ pub(super) fn cases() -> Vec<Case> {
             let options = RecurrentOptions { layers: 2, bidirectional: true, ..RecurrentOptions::default() };
             of(x, Lstm::new(3, 4, options, x.device())).forward(x, None).0
         }),
-        ("MultiHeadAttention", &[2, 5, 8], |x| of(x, MultiHeadAttention::new(8, 2, x.device())).forward(x, &Masks::default())),
+        ("MultiHeadAttention", &[2, 5, 8], |x| {
+            of(x, MultiHeadAttention::new(8, 2, x.device())).forward(x, &Masks::default())
+        }),
         ("MultiHeadAttention, causal", &[2, 5, 8], |x| {
             of(x, MultiHeadAttention::new(8, 4, x.device())).forward(x, &Masks::causal())
         }),
