@@ -69,26 +69,22 @@ fn main() -> Exit {
     let [learn, ask] = [learn, select(&x, &ask)?].map(|rows| (rows - &mean) / &std);
     let (learn, ask) = (learn.realize()?.clone(), ask.realize()?.clone());
 
-    let (width, hidden) = (x.shape()[1], 64);
-    let narrow = (width / 2).clamp(2, 8);
-    let encoder = Sequential::new()
-        .add(Linear::new(width, hidden, &device))
-        .map(Tensor::tanh)
-        .add(Linear::new(hidden, narrow, &device));
-    let decoder = Sequential::new()
-        .add(Linear::new(narrow, hidden, &device))
-        .map(Tensor::tanh)
-        .add(Linear::new(hidden, width, &device));
+    // Normal rows of such tables vary along few directions; wider or deeper models learn to give strange rows back, too. So a
+    // tenth of the features, without layers between.
+    let width = x.shape()[1];
+    let narrow = (width / 10).max(1);
+    let encoder = Sequential::new().add(Linear::new(width, narrow, &device));
+    let decoder = Sequential::new().add(Linear::new(narrow, width, &device));
     let model = Autoencoder::new(encoder, decoder);
     let batch = (learn.shape()[0] / 16).clamp(8, 128);
-    // About six thousand updates, whatever the table's size.
-    let updates = if options.quick { 100 } else { 6000 };
+    // Three thousand updates, whatever the table's size.
+    let updates = if options.quick { 100 } else { 3000 };
     let epochs = options.epochs.unwrap_or((updates * batch).div_ceil(learn.shape()[0]));
     let data = Unlabelled(Resident::new(learn.clone(), learn.clone())?);
-    let adam = Adam::with(model.parameters(), AdamConfig { lr: 3e-3, ..AdamConfig::default() })?;
+    let adam = Adam::with(model.parameters(), AdamConfig { lr: 1e-2, ..AdamConfig::default() })?;
     let steps = epochs * (learn.shape()[0] / batch);
     let trainer = model.trainer().epochs(epochs).batch(batch).optimizer(adam);
-    let rate = Rate(move |step| warmup_cosine(step as usize, steps / 20, steps, 3e-3, 0.0));
+    let rate = Rate(move |step| warmup_cosine(step as usize, steps / 20, steps, 1e-2, 0.0));
     let _ = trainer.schedule(rate).quiet().fit_alone(&data)?;
     report("autoencoder", &truth, &model.score_rows(&ask)?)?;
 

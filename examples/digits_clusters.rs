@@ -37,12 +37,7 @@ fn main() -> Exit {
     println!("explained variance ratio {}", ratios.join(" "));
 
     let reduced = components.transform(&x)?;
-    let mixture = GaussianMixture {
-        components: 10,
-        n_init: if options.quick { 1 } else { 10 },
-        seed: options.seed,
-        ..Default::default()
-    };
+    let mixture = GaussianMixture { components: 10, seed: options.seed, ..Default::default() };
     let mixture = mixture.fit(&device, &reduced)?;
     let labels = mixture.predict(&reduced)?.to_vec::<i32>()?;
     println!("mixture log-likelihood {:.3}", mixture.score(&reduced)?);

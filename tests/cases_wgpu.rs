@@ -4,7 +4,7 @@
 #![cfg(feature = "wgpu")]
 
 use anygrad::cases::random::random_graph;
-use anygrad::cases::{Case, all, check, check_all, check_turn};
+use anygrad::cases::{Case, all, all_in, check, check_all, check_turn};
 use anygrad::prelude::*;
 
 /// The GPU, or `None` after saying why there is none.
@@ -25,6 +25,26 @@ fn every_row_has_the_reference_values_and_gradients() {
     let turn = std::cell::Cell::new(0);
     let next = |case: &Case| check_turn(&device, case, turn.replace(turn.get() + 1));
     check_all(&all(), next).unwrap_or_else(|failures| panic!("{failures}"));
+}
+
+/// The last row of each operation (the names' first words): all of them in a second type would take minutes to compile.
+fn one_of_each(cases: Vec<Case>) -> Vec<Case> {
+    let operation = |case: &Case| case.name.split([' ', ',']).next().unwrap_or_default().to_string();
+    let mut last = std::collections::BTreeMap::new();
+    cases.into_iter().for_each(|case| drop(last.insert(operation(&case), case)));
+    last.into_values().collect()
+}
+
+#[test]
+fn one_row_of_each_operation_has_the_reference_values_and_gradients_in_f16() {
+    let Some(device) = gpu() else { return };
+    if !device.supports(DType::F16) {
+        eprintln!("skipped: {} has no f16", device.name());
+        return;
+    }
+    let turn = std::cell::Cell::new(0);
+    let next = |case: &Case| check_turn(&device, case, turn.replace(turn.get() + 1));
+    check_all(&one_of_each(all_in(DType::F16)), next).unwrap_or_else(|failures| panic!("{failures}"));
 }
 
 #[test]

@@ -76,7 +76,27 @@ pub fn all() -> Vec<Case> {
     families.into_iter().flat_map(|cases| cases()).collect()
 }
 
+/// All rows that have float inputs, with these stored as `dtype` (f64 or f16): the same graphs in another type.
+///
+/// Rows about the bits of an f32 are left out.
+#[must_use]
+pub fn all_in(dtype: DType) -> Vec<Case> {
+    let fits = |case: &Case| case.inputs.iter().any(|input| input.dtype.is_float()) && case.name != "bitcast";
+    all().into_iter().filter(fits).map(|case| case.stored_as(dtype)).collect()
+}
+
 impl Case {
+    /// The row with float inputs of another float type, rounded to it.
+    #[must_use]
+    pub fn stored_as(mut self, dtype: DType) -> Case {
+        for input in self.inputs.iter_mut().filter(|input| input.dtype.is_float()) {
+            input.dtype = dtype;
+            input.values.iter_mut().for_each(|x| *x = dtype.round(*x));
+        }
+        self.name = format!("{} in {dtype}", self.name);
+        self
+    }
+
     /// A row with one result, differentiable, with the tolerance of a scalar map.
     #[must_use]
     pub fn new(

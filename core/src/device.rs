@@ -131,7 +131,8 @@ impl Device {
                 limit: "the device's largest buffer".into(),
             });
         }
-        self.0.backend.allocate(bytes.max(4).next_multiple_of(4))
+        // An empty tensor's buffer has room for one element of any type.
+        self.0.backend.allocate(bytes.max(8).next_multiple_of(4))
     }
 
     /// What was compiled for graphs of tensors outside of programs, by their structure.

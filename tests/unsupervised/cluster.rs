@@ -22,6 +22,21 @@ fn k_means_finds_the_optimum_of_the_digits_from_every_seed() {
 }
 
 #[test]
+fn k_means_begins_as_well_from_a_few_rounds() {
+    for device in devices() {
+        let (x, _) = digits(&device);
+        let config = KMeans { clusters: 10, seeding: Seeding::Parallel, n_init: 4, ..Default::default() };
+        let model = config.fit(&device, &x).expect("fits");
+        // Single starts of scikit-learn end up to 3 % above the optimum; the best of four rarely 1 %.
+        assert!(model.inertia <= 1.01 * BEST && model.inertia > 0.9999 * BEST, "{model}");
+        // More clusters than distinct rows.
+        let twice = Tensor::cat(&[x.narrow(0, 0, 6), x.narrow(0, 0, 6)], 0);
+        let config = KMeans { clusters: 8, seeding: Seeding::Parallel, n_init: 1, ..Default::default() };
+        assert!(config.fit(&device, &twice).expect("fits").inertia < 1e-3);
+    }
+}
+
+#[test]
 fn k_means_gives_the_same_on_all_devices() {
     let mut found = Vec::new();
     for device in devices() {

@@ -84,6 +84,37 @@ fn t_sne_of_digits_keeps_neighbours() {
 }
 
 #[test]
+fn t_sne_by_a_tree_is_as_good_as_by_all_pairs() {
+    let device = Device::cpu();
+    let x = digits(&device).0.narrow(0, 0, 500).realize().expect("numbers").clone();
+    let by = |repulsion| Tsne { repulsion, ..Default::default() }.fit(&device, &x).expect("fits");
+    let embedding = by(Repulsion::Tree { angle: 0.5 });
+    let trust = scores::trustworthiness(&x, &embedding.points, 5).expect("scores");
+    let (divergence, expected) = (golden("tsne_500"), golden("tsne_500_trustworthiness"));
+    assert!(embedding.divergence < divergence + 0.03 && trust > expected - 0.003, "{embedding} {trust}");
+    let wrong = Tsne { repulsion: Repulsion::Tree { angle: 0.5 }, dimensions: 3, ..Default::default() };
+    assert!(wrong.fit(&device, &x).expect_err("a tree is for planes").to_string().contains("two dimensions"));
+}
+
+#[test]
+fn umap_of_digits_keeps_neighbours() {
+    for device in devices() {
+        let x = digits(&device).0.narrow(0, 0, 500).realize().expect("numbers").clone();
+        // Half of the steps on the GPU, which is a slow one in tests.
+        let steps = (device != Device::cpu()).then_some(250);
+        let embedding = Umap { steps, ..Default::default() }.fit(&device, &x).expect("fits");
+        let trust = scores::trustworthiness(&x, &embedding.points, 5).expect("scores");
+        assert!(trust > golden("umap_500_trustworthiness") - 0.01, "{embedding} {trust}");
+        let again = Umap { steps: Some(3), ..Default::default() };
+        let points = || again.fit(&device, &x).expect("fits").points.to_vec::<f32>().expect("reads");
+        assert_eq!(points(), points(), "the same seed");
+    }
+    let device = Device::cpu();
+    let few = Tensor::ones(&[10, 3], &device);
+    assert!(Umap::default().fit(&device, &few).expect_err("ten rows").to_string().contains("15 neighbours of 10 rows"));
+}
+
+#[test]
 fn detectors_find_what_was_planted() {
     for device in devices() {
         let x = moons(&device);

@@ -148,12 +148,12 @@ fn contrast_gathers_classes_and_masks_are_filled_in() {
     let filler =
         Sequential::new().add(Linear::new(64, 96, &device)).map(Tensor::relu).add(Linear::new(96, 64, &device));
     let model = Masked::new(filler, 0.25).expect("in range");
-    let mut trainer = model.trainer().optimizer(rate(&model, 3e-3)).epochs(10).batch(128).quiet();
+    let mut trainer = model.trainer().optimizer(rate(&model, 3e-3)).epochs(40).batch(128).quiet();
     let _ = trainer.fit_alone(&data).expect("trains");
     let error = trainer.evaluate(&data).expect("scores").get("loss").expect("known");
     // Filling in each pixel's mean costs its variance.
     let variance = x.var(0, 0).mean(()).item().expect("reads");
-    assert!(error < 0.75 * variance, "{error} of {variance}");
+    assert!(error < 0.5 * variance, "{error} of {variance}");
     assert!(Masked::new(Linear::new(2, 2, &device), 0.0).is_err());
 }
 

@@ -22,8 +22,12 @@ pub mod scores;
 pub mod store;
 pub mod table;
 pub mod tsne;
+pub mod umap;
 
-pub use anomaly::{EllipticEnvelope, IsolationForest, NearestNeighbors, PeaksOverThreshold, StreamingScore, quantile};
+pub use anomaly::{
+    EllipticEnvelope, IsolationForest, NearestNeighbors, PeaksOverThreshold, StreamingScore, StreamingThreshold,
+    quantile,
+};
 pub use dbscan::{Dbscan, DbscanResult};
 pub use ica::{FastIca, FastIcaModel};
 pub use kmeans::{Distance, KMeans, KMeansModel, MiniBatchKMeans, Seeding};
@@ -33,7 +37,8 @@ pub use pca::{Components, IncrementalPca, Pca, PcaModel, Solver};
 pub use representation::{Autoencoder, Contrastive, Likelihood, Masked, Noise, Vae, VaeConfig};
 pub use store::Model;
 pub use table::Table;
-pub use tsne::{Embedding, Tsne};
+pub use tsne::{Embedding, Repulsion, Tsne};
+pub use umap::{Umap, UmapEmbedding};
 
 use anygrad_core::{Error, Result, Tensor};
 

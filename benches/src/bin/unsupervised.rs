@@ -1,12 +1,15 @@
 //! Seconds of unsupervised methods on made-up data of fixed sizes; `unsupervised.py` runs scikit-learn on the same.
 //!
 //!     cargo run --release -p anygrad-benches --bin unsupervised -- kmeans
-//!     cargo run --release -p anygrad-benches --bin unsupervised -- --write DIR
+//!     TORCH_PYTHON=python3 cargo run --release -p anygrad-benches --bin unsupervised -- --compare --mnist DIR
 //!
-//! One line per task: name, seconds, and the figure of merit that both sides print. `--write` writes the tables for the script
-//! and runs nothing.
+//! One line per task: name, seconds, seconds of processor time, and the figure of merit that both sides print. With `--compare`
+//! the tables are written to a temporary directory, each task runs here and in Python in turn, and a line says how many times
+//! as fast this is, by the clock and by processor time (which other programs on the machine disturb less). `--mnist` names the
+//! directory of its idx files, for t-SNE of 10,000 images; without it that task is left out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use anygrad::data::{Array, Draws, numpy};
@@ -31,48 +34,91 @@ fn blobs([rows, features, centers]: [usize; 3]) -> Result<Array> {
     Array::new(&values, &[rows, features])
 }
 
-/// Runs a task if it was asked for; `fit` returns the figure of merit.
-fn timed(
-    tasks: &[String],
-    name: &str,
-    x: impl Fn() -> Result<Tensor>,
-    fit: impl Fn(&Tensor) -> Result<String>,
-) -> Result<()> {
-    if tasks.is_empty() || tasks.iter().any(|task| task == name) {
-        let x = x()?;
-        let begin = Instant::now();
-        let merit = fit(&x)?;
-        println!("{name} {:.3} s {merit}", begin.elapsed().as_secs_f64());
+/// What was asked for.
+struct Request {
+    tasks: Vec<String>,
+    /// Where tables for the other side lie, if it runs.
+    tables: Option<PathBuf>,
+    mnist: Option<PathBuf>,
+}
+
+impl Request {
+    fn parse() -> Request {
+        let mut request = Request { tasks: Vec::new(), tables: None, mnist: None };
+        let mut words = std::env::args().skip(1);
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--compare" => {
+                    request.tables = Some(std::env::temp_dir().join(format!("anygrad-tables-{}", std::process::id())));
+                }
+                "--mnist" => request.mnist = words.next().map(PathBuf::from),
+                _ => request.tasks.push(word),
+            }
+        }
+        request
     }
-    Ok(())
+
+    /// Runs a task if it was asked for; `fit` returns the figure of merit.
+    fn run(
+        &self,
+        device: &Device,
+        name: &str,
+        array: impl Fn() -> Result<Array>,
+        fit: impl Fn(&Tensor) -> Result<String>,
+    ) -> Result<()> {
+        if !self.tasks.is_empty() && !self.tasks.iter().any(|task| task == name) {
+            return Ok(());
+        }
+        let array = array()?;
+        let x = array.tensor(device)?.realize()?.clone();
+        let (begin, processor) = (Instant::now(), processor_seconds());
+        let merit = fit(&x)?;
+        let (wall, processor) = (begin.elapsed().as_secs_f64(), processor_seconds() - processor);
+        println!("{name} {wall:.3} s {processor:.3} s {merit}");
+        let Some(tables) = &self.tables else { return Ok(()) };
+        let broken = |error: std::io::Error| Error::data("unsupervised.py", error.to_string());
+        std::fs::create_dir_all(tables).map_err(broken)?;
+        let path = tables.join("table.npy");
+        numpy::write_npy(&path, &array)?;
+        drop((x, array));
+        let python = std::env::var("TORCH_PYTHON").unwrap_or_else(|_| "python3".to_string());
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("unsupervised.py");
+        let output = Command::new(python).arg(script).arg(&path).arg(name).output().map_err(broken)?;
+        std::fs::remove_dir_all(tables).map_err(broken)?;
+        let line = String::from_utf8_lossy(&output.stdout).trim().to_string();
+        println!("  scikit-learn: {line}{}", String::from_utf8_lossy(&output.stderr));
+        let seconds: Vec<f64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        if let [other_wall, other_processor, ..] = seconds[..] {
+            println!("  ratio {:.2}, of processor time {:.2}", other_wall / wall, other_processor / processor);
+        }
+        Ok(())
+    }
+}
+
+/// Processor time of this process so far, in user mode; 0 where the system does not say.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the name in parentheses: field 14 counts ticks, of which Linux reports 100 a second.
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    fields.split_whitespace().nth(11).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or(0.0) / 100.0
 }
 
 fn main() -> Exit {
-    let tasks: Vec<String> = std::env::args().skip(1).collect();
-    if let [flag, directory] = &tasks[..]
-        && flag == "--write"
-    {
-        for size @ [rows, features, centers] in [KMEANS, PCA, MIXTURE, DBSCAN] {
-            let path = Path::new(directory).join(format!("blobs_{rows}_{features}_{centers}.npy"));
-            numpy::write_npy(&path, &blobs(size)?)?;
-        }
-        return Ok(());
-    }
+    let request = Request::parse();
     let device = Device::open("best")?;
-    let table = |size| blobs(size)?.tensor(&device);
-    timed(
-        &tasks,
+    request.run(
+        &device,
         "kmeans",
-        || table(KMEANS),
+        || blobs(KMEANS),
         |x| {
             let model = KMeans { clusters: 64, n_init: 1, ..Default::default() }.fit(&device, x)?;
             Ok(format!("inertia {:.6e} iterations {}", model.inertia, model.iterations))
         },
     )?;
-    timed(
-        &tasks,
+    request.run(
+        &device,
         "pca",
-        || table(PCA),
+        || blobs(PCA),
         |x| {
             let model = Pca { components: Components::Count(32), ..Default::default() }.fit(&device, x)?;
             Ok(format!("ratio {:.6}", model.explained_variance_ratio.iter().sum::<f64>()))
@@ -81,32 +127,39 @@ fn main() -> Exit {
     for (name, covariance) in [("gmm_diagonal", Covariance::Diagonal), ("gmm_full", Covariance::Full)] {
         let config =
             GaussianMixture { components: 16, covariance, max_iterations: 20, tolerance: 0.0, ..Default::default() };
-        timed(
-            &tasks,
+        request.run(
+            &device,
             name,
-            || table(MIXTURE),
+            || blobs(MIXTURE),
             |x| {
                 let model = config.fit(&device, x)?;
                 Ok(format!("bound {:.4} iterations {}", model.log_likelihood, model.iterations))
             },
         )?;
     }
-    timed(
-        &tasks,
+    request.run(
+        &device,
         "dbscan",
-        || table(DBSCAN),
+        || blobs(DBSCAN),
         |x| {
             let found = Dbscan { eps: 2.0, min_samples: 10 }.fit(&device, x)?;
             let noise = found.labels.iter().filter(|&&label| label < 0).count();
             Ok(format!("clusters {} noise {noise}", found.labels.iter().max().map_or(0, |label| label + 1)))
         },
     )?;
+    let pixels = |images: &LabelledImages, count: usize, size: usize| {
+        let pixels: Vec<f32> = images.pixels[..count * size].iter().map(|&p| f32::from(p)).collect();
+        Array::new(&pixels, &[count, size])
+    };
     let digits = || {
         let bytes = include_bytes!("../../../examples/data/digits.csv.gz");
         let images = LabelledImages::from_csv("digits", bytes, [1, 8, 8], 16)?;
-        let pixels: Vec<f32> = images.pixels.iter().map(|&p| f32::from(p)).collect();
-        Tensor::try_from_slice(&pixels, &[images.len(), 64], &device)
+        pixels(&images, images.len(), 64)
     };
-    timed(&tasks, "tsne", digits, |x| Ok(format!("kl {:.4}", Tsne::default().fit(&device, x)?.divergence)))?;
+    let embed = |x: &Tensor| Ok(format!("kl {:.4}", Tsne::default().fit(&device, x)?.divergence));
+    request.run(&device, "tsne", digits, embed)?;
+    if let Some(directory) = &request.mnist {
+        request.run(&device, "tsne_mnist", || pixels(&LabelledImages::open(directory)?.0, 10_000, 784), embed)?;
+    }
     Ok(())
 }

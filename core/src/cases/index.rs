@@ -34,6 +34,18 @@ pub(super) fn cases() -> Vec<Case> {
         })
         .sum_of(200),
     ];
+    let masked = || [Input::floats(&[3, 4], -2.0, 2.0), Input::bools(&[3, 4])];
+    let source = || Input::other(&[2, 6], -2.0, 2.0);
+    let [x, mask] = masked();
+    all.extend([
+        Case::several("nonzero", [mask.clone()], |x| <[Tensor; 2]>::from(x[0].nonzero(8)).into()).exact().values_only(),
+        Case::several("nonzero without room", [mask.clone()], |x| vec![x[0].nonzero(2).0]).exact().values_only(),
+        Case::new("masked_select", masked(), |x| x[0].masked_select(&x[1], 12, 0.5)).exact(),
+        Case::new("masked_select without room", masked(), |x| x[0].masked_select(&x[1], 3, 0.5)).exact(),
+        Case::new("masked_select of rows", [x.clone(), Input::bools(&[3, 1])], |x| x[0].masked_select(&x[1], 12, 0.0))
+            .exact(),
+        Case::new("masked_scatter", [x, mask, source()], |x| x[0].masked_scatter(&x[1], &x[2])).exact(),
+    ]);
     for (shape, axis) in [(&[7][..], 0), (&[1], 0), (&[3, 65], 1), (&[6, 4], 0)] {
         for descending in [false, true] {
             let named = |name: &str| format!("{name} {shape:?} {axis} {descending}");

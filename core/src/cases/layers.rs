@@ -3,37 +3,52 @@
 use super::{Case, Input};
 use crate::nn::loss::{CrossEntropy, Reduce};
 use crate::nn::{
-    Dropout, GroupNorm, Gru, LayerNorm, Linear, Lstm, Masks, MultiHeadAttention, RecurrentOptions, RmsNorm, Rnn,
-    TransformerEncoderLayer, TransformerOptions, attention,
+    BatchNorm, Conv1d, Conv2d, ConvTranspose2d, Dropout, Embedding, GroupNorm, Gru, LayerNorm, Linear, Lstm, Masks,
+    Module, MultiHeadAttention, RecurrentOptions, RmsNorm, Rnn, TransformerEncoderLayer, TransformerOptions, attention,
 };
 use crate::tensor::Tensor;
 
 type Layer = fn(&Tensor) -> Tensor;
 
+/// The layer with parameters of the input's type.
+fn of<M: Module>(x: &Tensor, layer: M) -> M {
+    layer.convert(x.dtype()).unwrap_or_else(|error| crate::shape::fail("case", error));
+    layer
+}
+
 pub(super) fn cases() -> Vec<Case> {
-    let layers: [(&str, &[usize], Layer); 13] = [
-        ("Linear", &[5, 6], |x| Linear::new(6, 4, x.device()).forward(x)),
-        ("Linear on a sequence", &[2, 3, 6], |x| Linear::new(6, 4, x.device()).forward(x)),
-        ("LayerNorm", &[3, 9], |x| LayerNorm::new(9, x.device()).forward(x)),
-        ("RmsNorm", &[3, 9], |x| RmsNorm::new(9, x.device()).forward(x)),
-        ("GroupNorm", &[2, 4, 3, 2], |x| GroupNorm::new(2, 4, x.device()).forward(x)),
-        ("Rnn", &[4, 2, 3], |x| Rnn::new(3, 5, RecurrentOptions::default(), x.device()).forward(x, None).0),
-        ("Gru", &[4, 2, 3], |x| Gru::new(3, 5, RecurrentOptions::default(), x.device()).forward(x, None).0),
-        ("Lstm", &[4, 2, 3], |x| Lstm::new(3, 5, RecurrentOptions::default(), x.device()).forward(x, None).0),
+    let layers: [(&str, &[usize], Layer); 18] = [
+        ("Linear", &[5, 6], |x| of(x, Linear::new(6, 4, x.device())).forward(x)),
+        ("Linear on a sequence", &[2, 3, 6], |x| of(x, Linear::new(6, 4, x.device())).forward(x)),
+        ("LayerNorm", &[3, 9], |x| of(x, LayerNorm::new(9, x.device())).forward(x)),
+        ("RmsNorm", &[3, 9], |x| of(x, RmsNorm::new(9, x.device())).forward(x)),
+        ("GroupNorm", &[2, 4, 3, 2], |x| of(x, GroupNorm::new(2, 4, x.device())).forward(x)),
+        ("BatchNorm", &[3, 2, 4], |x| of(x, BatchNorm::new(2, x.device())).forward(x)),
+        ("Conv1d", &[2, 3, 7], |x| of(x, Conv1d::new(3, 4, 3, x.device()).stride(2)).forward(x)),
+        ("Conv2d", &[2, 3, 5, 4], |x| of(x, Conv2d::new(3, 4, 3, x.device()).padding(1)).forward(x)),
+        ("ConvTranspose2d", &[2, 3, 3, 2], |x| of(x, ConvTranspose2d::new(3, 2, 2, x.device())).forward(x)),
+        ("Embedding", &[4, 3], |x| {
+            of(x, Embedding::new(6, 3, x.device())).forward(&Tensor::iota(&[4], x.device())) * x
+        }),
+        ("Rnn", &[4, 2, 3], |x| of(x, Rnn::new(3, 5, RecurrentOptions::default(), x.device())).forward(x, None).0),
+        ("Gru", &[4, 2, 3], |x| of(x, Gru::new(3, 5, RecurrentOptions::default(), x.device())).forward(x, None).0),
+        ("Lstm", &[4, 2, 3], |x| of(x, Lstm::new(3, 5, RecurrentOptions::default(), x.device())).forward(x, None).0),
         ("Lstm, two layers, both ways", &[4, 2, 3], |x| {
             let options = RecurrentOptions { layers: 2, bidirectional: true, ..RecurrentOptions::default() };
-            Lstm::new(3, 4, options, x.device()).forward(x, None).0
+            of(x, Lstm::new(3, 4, options, x.device())).forward(x, None).0
         }),
-        ("MultiHeadAttention", &[2, 5, 8], |x| MultiHeadAttention::new(8, 2, x.device()).forward(x, &Masks::default())),
+        ("MultiHeadAttention", &[2, 5, 8], |x| {
+            of(x, MultiHeadAttention::new(8, 2, x.device())).forward(x, &Masks::default())
+        }),
         ("MultiHeadAttention, causal", &[2, 5, 8], |x| {
-            MultiHeadAttention::new(8, 4, x.device()).forward(x, &Masks::causal())
+            of(x, MultiHeadAttention::new(8, 4, x.device())).forward(x, &Masks::causal())
         }),
         ("attention, causal", &[2, 2, 5, 4], |x| {
             attention(x, &x.sin(), &x.cos(), &Masks::causal(), &Dropout::new(0.0)).0
         }),
         ("TransformerEncoderLayer", &[2, 4, 8], |x| {
             let options = TransformerOptions { hidden: 12, dropout: 0.0, ..TransformerOptions::default() };
-            TransformerEncoderLayer::new(8, 2, &options, x.device()).forward(x, &Masks::causal())
+            of(x, TransformerEncoderLayer::new(8, 2, &options, x.device())).forward(x, &Masks::causal())
         }),
     ];
     let mut all: Vec<Case> = Vec::new();

@@ -13,7 +13,7 @@ const SHAPES: [&[usize]; 5] = [&[0], &[1], &[17], &[3, 5], &[2, 3, 4]];
 
 pub(super) fn cases() -> Vec<Case> {
     let mut all = Vec::new();
-    let smooth: [(&str, One, f64, f64); 61] = [
+    let smooth: [(&str, One, f64, f64); 62] = [
         ("neg", |x| x.unary(Unary::Neg), -3.0, 3.0),
         ("exp", Tensor::exp, -3.0, 3.0),
         ("exp2", Tensor::exp2, -3.0, 3.0),
@@ -31,6 +31,7 @@ pub(super) fn cases() -> Vec<Case> {
         ("cbrt of negative numbers", Tensor::cbrt, -4.0, -0.2),
         ("sin", Tensor::sin, -4.0, 4.0),
         ("cos", Tensor::cos, -4.0, 4.0),
+        ("sin_cos", |x| <[Tensor; 2]>::from(x.sin_cos()).iter().fold(x * 0.1, |sum, y| sum * y + y), -4.0, 4.0),
         ("tan", Tensor::tan, -1.2, 1.2),
         ("asin", Tensor::asin, -0.9, 0.9),
         ("acos", Tensor::acos, -0.9, 0.9),
@@ -99,7 +100,7 @@ pub(super) fn cases() -> Vec<Case> {
         );
         all.push(Case::new(format!("{name} at halves"), [steps], move |x| f(&x[0])).exact().values_only());
     }
-    let pairs: [(&str, Two, f64, f64); 16] = [
+    let pairs: [(&str, Two, f64, f64); 18] = [
         ("add", |x, y| x + y, -3.0, 3.0),
         ("sub", |x, y| x - y, -3.0, 3.0),
         ("mul", |x, y| x * y, -3.0, 3.0),
@@ -114,6 +115,8 @@ pub(super) fn cases() -> Vec<Case> {
         ("rem_euclid", |x, y| x.rem_euclid(y), 0.4, 3.0),
         ("copysign", |x, y| x.copysign(y.detach()) * y, 0.4, 3.0),
         ("mul_add", |x, y| x.mul_add(y, 2.0), -3.0, 3.0),
+        ("midpoint", |x, y| x.midpoint(y), -3.0, 3.0),
+        ("lerp", |x, y| x.lerp(y, 0.3), -3.0, 3.0),
         ("select", |x, y| x.detach().lt(y.detach()).select(x, y), -3.0, 3.0),
         ("number on the left", |x, y| 2.0 - x * 3.0 + 1.0 / (y * y + 1.0), -3.0, 3.0),
     ];

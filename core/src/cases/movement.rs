@@ -6,7 +6,7 @@ use crate::tensor::Tensor;
 type One = fn(&Tensor) -> Tensor;
 
 pub(super) fn cases() -> Vec<Case> {
-    let rows: [(&str, &[usize], One); 53] = [
+    let rows: [(&str, &[usize], One); 58] = [
         ("reshape", &[2, 3, 4], |x| x.reshape([6, 4])),
         ("reshape with -1", &[2, 3, 4], |x| x.reshape([4, -1])),
         ("reshape to a number", &[1, 1], |x| x.reshape_to(&[])),
@@ -28,6 +28,11 @@ pub(super) fn cases() -> Vec<Case> {
         ("slice", &[5, 6], |x| x.slice(0, 1..4)),
         ("slice to the end", &[5, 6], |x| x.slice(1, 2..)),
         ("slice of nothing", &[5, 6], |x| x.slice(1, 2..2)),
+        ("slice_step", &[5, 6], |x| x.slice_step(0, 0.., 2)),
+        ("slice_step of a range", &[3, 11], |x| x.slice_step(1, 1..-1, 3)),
+        ("slice_step past the end", &[4], |x| x.slice_step(0, 1.., 7)),
+        ("slice_step of nothing", &[5, 6], |x| x.slice_step(1, 2..2, 2)),
+        ("slice_step of both axes", &[5, 7], |x| x.slice_step(0, 0.., 2).slice_step(1, 1.., 3)),
         ("narrow", &[5, 6], |x| x.narrow(1, 2, 3)),
         ("index_axis", &[5, 6], |x| x.index_axis(0, -1)),
         ("diagonal", &[4, 4], Tensor::diagonal),

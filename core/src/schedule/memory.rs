@@ -36,9 +36,9 @@ pub(crate) fn plan(
     Ok(Schedule { plan: Plan { steps, externals, slabs }, output_bytes, written })
 }
 
-/// Bytes of a node's buffer.
+/// Bytes of a node's buffer; that of an empty one has room for an element, which masked reads point at.
 pub(crate) fn bytes(graph: &Graph, node: usize) -> usize {
-    (graph.nodes[node].len() * graph.nodes[node].dtype.size()).next_multiple_of(4).max(4)
+    (graph.nodes[node].len().max(1) * graph.nodes[node].dtype.size()).next_multiple_of(4)
 }
 
 /// Kernels in the order of the user's code, each right after what it needs and what has not run before: copies and values

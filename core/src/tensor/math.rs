@@ -99,6 +99,12 @@ impl Tensor {
         self.unary(Unary::Cos)
     }
 
+    /// Sine and cosine.
+    #[track_caller]
+    pub fn sin_cos(&self) -> (Tensor, Tensor) {
+        (self.sin(), self.cos())
+    }
+
     /// Tangent of radians.
     #[track_caller]
     pub fn tan(&self) -> Tensor {

@@ -201,6 +201,30 @@ impl Tensor {
         self.slice_to(&ranges)
     }
 
+    /// Every `step`th element of a range along an axis (PyTorch's `x[start:end:step]`), without a copy.
+    ///
+    /// ```
+    /// # use anygrad_core::Tensor;
+    /// # let device = anygrad_core::testing::device();
+    /// # let x = Tensor::zeros(&[5, 4], &device);
+    /// let even = x.slice_step(0, 0.., 2);  // rows 0, 2, 4
+    /// let odd = x.slice_step(0, 1.., 2);  // rows 1, 3
+    /// assert_eq!((even.shape(), odd.shape()), (&[3, 4][..], &[2, 4][..]));
+    /// ```
+    ///
+    /// Steps only go up, as in PyTorch; [`Tensor::flip`] first to go down.
+    ///
+    /// # Panics
+    /// If the axis does not exist, the range does not lie inside of it, or `step` is 0.
+    #[track_caller]
+    pub fn slice_step<I: Integer>(&self, axis: isize, range: impl RangeBounds<I>, step: usize) -> Tensor {
+        if step == 0 {
+            fail("slice_step", "steps of 0 elements never end");
+        }
+        let sliced = self.slice(axis, range);
+        if step == 1 { sliced } else { sliced.windows(axis, 1, step, 1).squeeze(-1) }
+    }
+
     /// `len` elements from `start` on along an axis.
     ///
     /// # Panics

@@ -33,6 +33,24 @@ impl Tensor {
         ((self / &scale).square() + (other / &scale).square()).sqrt() * scale
     }
 
+    /// The number in the middle, `(self + other) / 2`, without overflow.
+    ///
+    /// # Panics
+    /// If shapes do not broadcast or types differ.
+    #[track_caller]
+    pub fn midpoint(&self, other: impl Operand) -> Tensor {
+        self * 0.5 + other.to_tensor(self) * 0.5
+    }
+
+    /// From `self` (weight 0) to `end` (weight 1) in a straight line: `self + weight (end - self)`.
+    ///
+    /// # Panics
+    /// If shapes do not broadcast or types differ.
+    #[track_caller]
+    pub fn lerp(&self, end: impl Operand, weight: impl Operand) -> Tensor {
+        self + (end.to_tensor(self) - self) * weight.to_tensor(self)
+    }
+
     /// `self * a + b`.
     #[track_caller]
     pub fn mul_add(&self, a: impl Operand, b: impl Operand) -> Tensor {

@@ -5,8 +5,10 @@
 //! Source: NumPy Enhancement Proposal 1, "A simple file format for NumPy arrays"; PKWARE, ".ZIP file format specification".
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use anygrad_core::{DType, Element, Error, Result};
 use flate2::read::DeflateDecoder;
@@ -82,11 +84,17 @@ pub fn npy(array: &Array) -> Vec<u8> {
     bytes
 }
 
-/// Reads the bytes of an `.npy` file; `name` is for messages.
-///
-/// # Errors
-/// As [`read_npy`].
-pub fn parse_npy(name: &str, bytes: &[u8]) -> Result<Array> {
+/// What stands before the numbers.
+struct Header {
+    descr: String,
+    fortran: bool,
+    shape: Vec<usize>,
+    /// Bytes until the numbers begin.
+    length: usize,
+}
+
+/// Reads the beginning of an `.npy` file.
+fn header(name: &str, bytes: &[u8]) -> Result<Header> {
     let wrong = |message: &str| Error::data(name, message.to_string());
     let version = match bytes {
         [0x93, b'N', b'U', b'M', b'P', b'Y', version @ 1..=3, _, ..] => *version,
@@ -98,7 +106,7 @@ pub fn parse_npy(name: &str, bytes: &[u8]) -> Result<Array> {
         _ => (bytes.get(8..12).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize), 12),
     };
     let header = length.and_then(|length| bytes.get(start..start.checked_add(length)?)).ok_or_else(cut)?;
-    let content = &bytes[start + header.len()..];
+    let length = start + header.len();
     let header = std::str::from_utf8(header).map_err(|_| wrong("its header is not text"))?;
     let after = |key: &str| -> Result<&str> {
         let found = header.split_once(&format!("'{key}':")).map(|(_, rest)| rest.trim_start());
@@ -111,7 +119,80 @@ pub fn parse_npy(name: &str, bytes: &[u8]) -> Result<Array> {
     let shape =
         sizes.map(|size| size.trim_end_matches('L').parse::<usize>()).collect::<std::result::Result<Vec<_>, _>>();
     let shape = shape.map_err(|_| Error::data(name, format!("its header has no readable shape: {header}")))?;
-    let fortran = after("fortran_order")?.starts_with("True");
+    Ok(Header { descr: descr.to_string(), fortran: after("fortran_order")?.starts_with("True"), shape, length })
+}
+
+/// An `.npy` file of f32 rows on disk, of which only what is asked for is read: a table larger than memory.
+#[derive(Debug)]
+pub struct NpyRows {
+    name: String,
+    file: Mutex<File>,
+    rows: usize,
+    features: usize,
+    start: u64,
+}
+
+impl NpyRows {
+    /// Opens a file `[rows, features]` of little-endian f32, uncompressed, not in Fortran's order.
+    ///
+    /// # Errors
+    /// If it is missing, no `.npy` file, holds another type or shape, or is cut off.
+    pub fn open(path: &Path) -> Result<NpyRows> {
+        let name = path.display().to_string();
+        let mut file = File::open(path).map_err(|error| Error::io(path, &error))?;
+        let mut bytes = Vec::new();
+        // Headers have at most 2^16 bytes in version 1; those of NumPy have about 120.
+        file.by_ref().take(1 << 16).read_to_end(&mut bytes).map_err(|error| Error::io(path, &error))?;
+        let found = header(&name, &bytes)?;
+        let [rows, features] = found.shape[..] else {
+            return Err(Error::data(name, format!("it holds {:?}, not [rows, features]; reshape it", found.shape)));
+        };
+        if found.descr != "<f4" || found.fortran {
+            let order = if found.fortran { " in Fortran's order" } else { "" };
+            let message = format!("it holds '{}'{order}; save it as np.ascontiguousarray(x, 'float32')", found.descr);
+            return Err(Error::data(name, message));
+        }
+        let length = file.metadata().map_err(|error| Error::io(path, &error))?.len();
+        let start = found.length as u64;
+        if length != start + (rows * features * 4) as u64 {
+            let message = format!("{length} bytes are not those of {:?}; it is cut off or damaged", found.shape);
+            return Err(Error::data(name, message));
+        }
+        Ok(NpyRows { name, file: Mutex::new(file), rows, features, start })
+    }
+
+    /// Number of rows and of features.
+    #[must_use]
+    pub fn dimensions(&self) -> (usize, usize) {
+        (self.rows, self.features)
+    }
+
+    /// The numbers of rows `start..start + len`.
+    ///
+    /// # Errors
+    /// If there are fewer rows or they cannot be read.
+    pub fn read(&self, start: usize, len: usize) -> Result<Vec<f32>> {
+        if start + len > self.rows {
+            let message = format!("rows {start}..{} were asked for, there are {}", start + len, self.rows);
+            return Err(Error::data(&self.name, message));
+        }
+        let mut bytes = vec![0; len * self.features * 4];
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = SeekFrom::Start(self.start + (start * self.features * 4) as u64);
+        file.seek(at)
+            .and_then(|_| file.read_exact(&mut bytes))
+            .map_err(|error| Error::data(&self.name, format!("rows from {start} on cannot be read: {error}")))?;
+        Ok(f32::load(&bytes))
+    }
+}
+
+/// Reads the bytes of an `.npy` file; `name` is for messages.
+///
+/// # Errors
+/// As [`read_npy`].
+pub fn parse_npy(name: &str, bytes: &[u8]) -> Result<Array> {
+    let Header { descr, fortran, shape, length } = header(name, bytes)?;
+    let (content, descr) = (&bytes[length..], descr.as_str());
 
     let (order, kind) = descr.split_at(descr.len().min(1));
     let unknown =

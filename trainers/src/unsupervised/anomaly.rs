@@ -8,7 +8,7 @@ mod threshold;
 pub use forest::{IsolationForest, IsolationForestModel};
 pub use robust::{EllipticEnvelope, EllipticEnvelopeModel};
 pub use streaming::StreamingScore;
-pub use threshold::{PeaksOverThreshold, quantile};
+pub use threshold::{PeaksOverThreshold, StreamingThreshold, quantile};
 
 use anygrad_core::{Device, Result, Tensor};
 

@@ -4,6 +4,7 @@
 //! next parameters are made of, taken around the present means, so that nothing cancels. The parameters themselves
 //! (clusters x features² numbers) are finished on the host in f64.
 
+mod beginning;
 mod density;
 
 use std::fmt::{Display, Formatter};
@@ -43,7 +44,7 @@ pub struct GaussianMixture {
     pub components: usize,
     /// Which covariances they may have; full.
     pub covariance: Covariance,
-    /// Starts, each from another k-means; the likeliest result is kept; 1.
+    /// Starts, each from the best of ten short runs; the likeliest result is kept; 1.
     pub n_init: usize,
     /// Iterations per start at most; 100.
     pub max_iterations: usize,
@@ -140,10 +141,12 @@ impl GaussianMixture {
         let mut run = Run::begin(listener, METHOD, Some((self.n_init * self.max_iterations) as u64))?;
         let placed = self.place(device, d)?;
         let mut expectation = self.program(&x, &placed);
+        let some = beginning::sample(&x, self.components)?;
+        let mut short = self.program(&some, &placed);
         let mut best: Option<GaussianMixtureModel> = None;
         let mut done = 0;
         for start in 0..self.n_init {
-            let mut parameters = self.first(&x, start as u64)?;
+            let mut parameters = self.begin(&some, &placed, &mut short, start)?;
             let (mut last, mut iterations, mut converged) = (f64::NEG_INFINITY, 0, false);
             while iterations < self.max_iterations && !converged {
                 self.write(&placed, &parameters, d)?;

@@ -4,6 +4,7 @@ use anygrad_core::{DType, Device, Element, Result, Tensor};
 use ndarray::{ArrayBase, Data, Ix2, s};
 
 use super::wrong;
+use crate::data::numpy::NpyRows;
 
 /// Rows of numbers, one column per feature. Methods that stream ask for a few rows at a time, so a table may be larger than
 /// memory; the others ask once for all.
@@ -51,6 +52,16 @@ impl<T: Element, S: Data<Elem = T>> Table for ArrayBase<S, Ix2> {
         let rows = self.slice(s![start..start + len, ..]);
         let values: Vec<f32> = rows.iter().map(|x| x.to_f64() as f32).collect();
         Tensor::try_from_slice(&values, &[len, self.ncols()], device)
+    }
+}
+
+impl Table for NpyRows {
+    fn dimensions(&self) -> Result<(usize, usize)> {
+        Ok(NpyRows::dimensions(self))
+    }
+
+    fn tile(&self, start: usize, len: usize, device: &Device) -> Result<Tensor> {
+        Tensor::try_from_slice(&self.read(start, len)?, &[len, NpyRows::dimensions(self).1], device)
     }
 }
 

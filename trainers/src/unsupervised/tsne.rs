@@ -1,7 +1,10 @@
 //! t-SNE: rows as points of a plane such that neighbours stay neighbours.
 //!
 //! The attraction runs over the lists of nearest rows, the repulsion over all pairs, which one fused row reduction computes
-//! without storing them. One iteration is one program; the host looks every fifty.
+//! without storing them: one iteration is one program; the host looks every fifty. For many rows the host computes the
+//! repulsion with a tree between programs.
+
+mod tree;
 
 use std::fmt::{Display, Formatter};
 
@@ -17,7 +20,10 @@ const METHOD: &str = "t-sne";
 /// Iterations between looks at the gradient and the divergence.
 const LOOK: usize = 50;
 
-/// How to embed rows into a plane. Time of an iteration grows with the square of the number of rows (exact repulsion).
+/// Rows from which the tree is faster than all pairs on two cores.
+const MANY: usize = 4000;
+
+/// How to embed rows into a plane.
 ///
 /// Sources: van der Maaten and Hinton, "Visualizing data using t-SNE" (2008); van der Maaten, "Accelerating t-SNE using
 /// tree-based algorithms" (2014) for the neighbour lists of three times the perplexity. Defaults, start (principal components)
@@ -36,6 +42,23 @@ pub struct Tsne {
     pub max_iterations: usize,
     /// It ends when the gradient is shorter; 1e-7.
     pub least_gradient: f64,
+    /// How the repulsion is computed; `Auto`.
+    pub repulsion: Repulsion,
+}
+
+/// How the repulsion of all pairs of rows is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Repulsion {
+    /// `Exact` below 4,000 rows and where there are not two dimensions, else `Tree { angle: 0.5 }`.
+    #[default]
+    Auto,
+    /// All pairs, on the device; time grows with the square of the number of rows.
+    Exact,
+    /// Far groups of points count as one (Barnes and Hut), on the host; only in two dimensions.
+    Tree {
+        /// A group is far if its width is less than this times its distance; 0.5 is usual.
+        angle: f64,
+    },
 }
 
 impl Default for Tsne {
@@ -47,6 +70,7 @@ impl Default for Tsne {
             learning_rate: None,
             max_iterations: 1000,
             least_gradient: 1e-7,
+            repulsion: Repulsion::Auto,
         }
     }
 }
@@ -102,13 +126,13 @@ impl Tsne {
         let spread = start.narrow(1, 0, 1).std((), 0);
         let points = Var::try_new("points", &(start / spread.maximum(f64::MIN_POSITIVE) * 1e-4))?;
         let flow = Flow::new(device, n, m)?;
-        let mut step = flow.program(&points, &weights, &index, self.rate(n));
+        let mut step = flow.step(&points, &weights, &index, self.rate(n), self.angle(n));
         let (mut divergence, mut done) = (f64::INFINITY, 0);
         while done < self.max_iterations {
             let early = done < 250;
             flow.settings.write(&if early { [self.exaggeration as f32, 0.5] } else { [1.0, 0.8] })?;
             let times = LOOK.min(self.max_iterations - done);
-            let looked = step.run_times(times, ())?.to_f64()?;
+            let looked = step.run(times)?;
             done += times;
             divergence = entropy + looked[1];
             if run.iteration(done as u64, &[("divergence", divergence), ("gradient", looked[0])])? {
@@ -124,6 +148,15 @@ impl Tsne {
         }
         let points = Tensor::try_from_slice(&points.get().to_vec::<f32>()?, &[n, m], device)?;
         Ok(Embedding { points, divergence, iterations: done })
+    }
+
+    /// The angle of the tree, if there is one.
+    fn angle(&self, n: usize) -> Option<f64> {
+        match self.repulsion {
+            Repulsion::Auto => (n >= MANY && self.dimensions == 2).then_some(0.5),
+            Repulsion::Exact => None,
+            Repulsion::Tree { angle } => Some(angle),
+        }
     }
 
     fn rate(&self, n: usize) -> f64 {
@@ -144,11 +177,49 @@ impl Tsne {
             let message = "exaggeration must be at least 1, learning rate and iterations positive";
             return Err(wrong(METHOD, message));
         }
+        if let Repulsion::Tree { angle } = self.repulsion
+            && (self.dimensions != 2 || !(0.0..1.0).contains(&angle))
+        {
+            let message = format!("a tree with angle {angle} in {} dimensions", self.dimensions);
+            return Err(wrong(
+                METHOD,
+                format!("{message}; it needs two dimensions and an angle from 0 to less than 1"),
+            ));
+        }
         Ok(())
     }
 }
 
+/// Iterations by one of the two ways.
+enum Step {
+    Exact(Program<'static, (), Tensor>),
+    Tree { points: Var, angle: f64, program: Program<'static, (Tensor, Tensor), Tensor> },
+}
+
+impl Step {
+    /// The length of the last gradient, and the divergence less its constant part.
+    fn run(&mut self, times: usize) -> Result<Vec<f64>> {
+        match self {
+            Step::Exact(program) => program.run_times(times, ())?.to_f64(),
+            Step::Tree { points, angle, program } => {
+                let mut looked = Vec::new();
+                for last in (0..times).rev() {
+                    let (push, mass) = tree::repulsion(&points.get().to_vec::<f32>()?, *angle);
+                    let push = Tensor::try_from_slice(&push, points.shape(), &points.device())?;
+                    let mass = Tensor::try_from_slice(&[mass as f32], &[], &points.device())?;
+                    let found = program.run((push, mass))?;
+                    if last == 0 {
+                        looked = found.to_f64()?;
+                    }
+                }
+                Ok(looked)
+            }
+        }
+    }
+}
+
 /// The state of the descent.
+#[derive(Clone)]
 struct Flow {
     velocity: Var,
     gains: Var,
@@ -165,53 +236,79 @@ impl Flow {
         })
     }
 
-    /// One iteration: gives the length of the gradient, and the divergence less its constant part.
-    fn program(&self, points: &Var, weights: &Tensor, index: &Tensor, rate: f64) -> Program<'static, (), Tensor> {
-        let (points, velocity, gains) = (points.clone(), self.velocity.clone(), self.gains.clone());
-        let (settings, weights, index) = (self.settings.clone(), weights.clone(), index.clone());
+    fn step(&self, points: &Var, weights: &Tensor, index: &Tensor, rate: f64, angle: Option<f64>) -> Step {
         let device = weights.device().clone();
-        Program::inference(&device, move |()| {
-            let (n, k, y) = (weights.shape()[0], weights.shape()[1], points.get());
-            let m = y.shape()[1];
-            let (exaggeration, momentum) = (settings.get().narrow(0, 0, 1), settings.get().narrow(0, 1, 1));
-            // Attraction, along the lists: what pulls a row pulls its neighbour back.
-            let apart = y.unsqueeze(1) - y.index_select(0, &index).reshape([n, k, m]);
-            let near = (apart.square().sum(2) + 1.0).recip();
-            let pull = (&weights * &near).unsqueeze(2) * &apart;
-            let wide = index.unsqueeze(1).broadcast_to(&[n * k, m]);
-            let back = pull.reshape([n * k, m]).scatter_sum(0, &wide, n);
-            let attraction = pull.sum(1) - back;
-            // Repulsion, over all pairs; a row and itself are 0 apart, which only the sum must not count.
-            let with_ones = Tensor::cat(&[y.clone(), Tensor::ones(&[n, 1], y.device())], 1);
-            let mut push = Vec::new();
-            let mut mass = Vec::new();
-            for (start, end) in ranges(n, n) {
-                let apart: Vec<Tensor> = (0..m)
-                    .map(|axis| {
-                        let column = y.narrow(1, axis, 1);
-                        column.narrow(0, start, end - start) - column.t()
-                    })
-                    .collect();
-                let Some(squares) = total(apart.iter().map(Tensor::square)) else { continue };
-                // sum_j w (y_i - y_j) = y_i sum_j w - sum_j w y_j: one product with w = near².
-                let near = (squares + 1.0).recip();
-                let sums = near.square().matmul(&with_ones);
-                let own = y.narrow(0, start, end - start) * sums.narrow(1, m, 1);
-                push.push(own - sums.narrow(1, 0, m));
-                mass.push(near.sum(1).sum(()));
+        let (flow, y, weights, index) = (self.clone(), points.clone(), weights.clone(), index.clone());
+        match angle {
+            None => Step::Exact(Program::inference(&device, move |()| {
+                let (push, mass) = all_pairs(&y.get());
+                flow.descend(&y, &weights, &index, rate, &push, &mass)
+            })),
+            Some(angle) => {
+                let program = Program::inference(&device, move |(push, mass): (Tensor, Tensor)| {
+                    flow.descend(&y, &weights, &index, rate, &push, &mass)
+                });
+                Step::Tree { points: points.clone(), angle, program }
             }
-            let mass = total(mass).unwrap_or_else(|| y.sum(())) - n as f64;
-            let gradient = (attraction * exaggeration - Tensor::cat(&push, 0) / &mass) * 4.0;
-            let (speed, gain) = (velocity.get(), gains.get());
-            let gain = (&speed * &gradient).lt(0.0).select(&gain + 0.2, &gain * 0.8).maximum(0.01);
-            let speed = speed * momentum - &gradient * &gain * rate;
-            points.assign(&(&y + &speed));
-            velocity.assign(&speed);
-            gains.assign(&gain);
-            let divergence = mass.ln() - (&weights * 2.0 * near.ln()).sum(1).sum(());
-            Tensor::stack(&[gradient.square().sum(()).sqrt(), divergence], 0)
-        })
+        }
     }
+
+    /// One iteration, with the repulsion's sums of all points and of all pairs: gives the length of the gradient, and the
+    /// divergence less its constant part.
+    fn descend(
+        &self,
+        points: &Var,
+        weights: &Tensor,
+        index: &Tensor,
+        rate: f64,
+        push: &Tensor,
+        mass: &Tensor,
+    ) -> Tensor {
+        let (n, k, y) = (weights.shape()[0], weights.shape()[1], points.get());
+        let m = y.shape()[1];
+        let (exaggeration, momentum) = (self.settings.get().narrow(0, 0, 1), self.settings.get().narrow(0, 1, 1));
+        // Attraction, along the lists: what pulls a row pulls its neighbour back.
+        let apart = y.unsqueeze(1) - y.index_select(0, index).reshape([n, k, m]);
+        let near = (apart.square().sum(2) + 1.0).recip();
+        let pull = (weights * &near).unsqueeze(2) * &apart;
+        let wide = index.unsqueeze(1).broadcast_to(&[n * k, m]);
+        let back = pull.reshape([n * k, m]).scatter_sum(0, &wide, n);
+        let attraction = pull.sum(1) - back;
+        // A row and itself are 0 apart, which only the sum must not count.
+        let mass = mass - n as f64;
+        let gradient = (attraction * exaggeration - push / &mass) * 4.0;
+        let (speed, gain) = (self.velocity.get(), self.gains.get());
+        let gain = (&speed * &gradient).lt(0.0).select(&gain + 0.2, &gain * 0.8).maximum(0.01);
+        let speed = speed * momentum - &gradient * &gain * rate;
+        points.assign(&(&y + &speed));
+        self.velocity.assign(&speed);
+        self.gains.assign(&gain);
+        let divergence = mass.ln() - (weights * 2.0 * near.ln()).sum(1).sum(());
+        Tensor::stack(&[gradient.square().sum(()).sqrt(), divergence], 0)
+    }
+}
+
+/// The repulsion of all pairs of points `[n, m]`: `sum_j near² (y_i - y_j)`, and the sum of `near` over all pairs.
+fn all_pairs(y: &Tensor) -> (Tensor, Tensor) {
+    let (n, m) = (y.shape()[0], y.shape()[1]);
+    let with_ones = Tensor::cat(&[y.clone(), Tensor::ones(&[n, 1], y.device())], 1);
+    let (mut push, mut mass) = (Vec::new(), Vec::new());
+    for (start, end) in ranges(n, n) {
+        let apart: Vec<Tensor> = (0..m)
+            .map(|axis| {
+                let column = y.narrow(1, axis, 1);
+                column.narrow(0, start, end - start) - column.t()
+            })
+            .collect();
+        let Some(squares) = total(apart.iter().map(Tensor::square)) else { continue };
+        // sum_j w (y_i - y_j) = y_i sum_j w - sum_j w y_j: one product with w = near².
+        let near = (squares + 1.0).recip();
+        let sums = near.square().matmul(&with_ones);
+        let own = y.narrow(0, start, end - start) * sums.narrow(1, m, 1);
+        push.push(own - sums.narrow(1, 0, m));
+        mass.push(near.sum(1).sum(()));
+    }
+    (Tensor::cat(&push, 0), total(mass).unwrap_or_else(|| y.sum(())))
 }
 
 /// For each row the probabilities of its `k` neighbours: Gaussian in the distance, as wide as makes their perplexity (two to

@@ -1,4 +1,4 @@
-"""Writes unsupervised.json: figures by scikit-learn (and one loss by PyTorch) on the digits and on what the tests make by the
+"""Writes unsupervised.json: figures by scikit-learn (one loss by PyTorch, one map by umap-learn) on the digits and on what the tests make by the
 same formulas.
 
     python trainers/tests/goldens/unsupervised.py
@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 import torch
+import umap
 from sklearn import datasets, decomposition, manifold, metrics
 
 x, y = datasets.load_digits(return_X_y=True)
@@ -57,5 +58,7 @@ golden["nt_xent"], golden["nt_xent_gradient"] = loss.item(), first.grad.flatten(
 map_ = manifold.TSNE(random_state=0)
 points = map_.fit_transform(x[:500])
 golden["tsne_500"], golden["tsne_500_trustworthiness"] = map_.kl_divergence_, manifold.trustworthiness(x[:500], points)
+points = umap.UMAP(random_state=0).fit_transform(x[:500])
+golden["umap_500_trustworthiness"] = manifold.trustworthiness(x[:500], points)
 path = pathlib.Path(__file__).with_suffix(".json")
 path.write_text(json.dumps(golden, indent=1) + "\n")

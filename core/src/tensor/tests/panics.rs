@@ -45,6 +45,11 @@ const MISTAKES: &[Mistake] = &[
     ("t: [3] has no two axes to exchange", || zeros(&[3]).t()),
     ("slice: 1..5 does not fit axis 1 of [2, 4]", || zeros(&[2, 4]).slice(1, 1..5)),
     ("slice: -1..4 does not fit axis 1 of [2, 4]", || zeros(&[2, 4]).slice(1, -5..)),
+    ("slice_step: steps of 0 elements never end", || zeros(&[4]).slice_step(0, 0.., 0)),
+    ("masked_select: the mask is f32, not bool; compare first", || zeros(&[4]).masked_select(&zeros(&[4]), 2, 0.0)),
+    ("masked_scatter: the mask is f32, not bool; compare first", || {
+        zeros(&[4]).masked_scatter(&zeros(&[4]), &zeros(&[4]))
+    }),
     ("index_axis: place 4 does not exist on axis 1 of [2, 4]", || zeros(&[2, 4]).index_axis(1, 4)),
     ("split: parts of 0 elements never end", || zeros(&[2]).split(0, 0).remove(0)),
     ("cat: no tensors were given", || Tensor::cat(&[] as &[Tensor], 0)),

@@ -1,11 +1,12 @@
 //! Where centres begin. k-means++ runs on the device: each step draws a few candidate rows with probability in
 //! proportion to their squared distance from the centres so far, and keeps the one that lowers the sum of distances most.
+//! k-means|| draws many rows at once in a few rounds, and lets k-means++ choose among them on the host.
 
 use anygrad_core::{DType, Device, Program, Result, Tensor, Var};
 
-use super::{Distance, KMeans, METHOD, unit};
+use super::{Distance, KMeans, METHOD, nearest, unit};
 use crate::data::Draws;
-use crate::unsupervised::{part, ranges, squared_distances, total, wrong};
+use crate::unsupervised::{by_tile, part, ranges, squared_distances, total, wrong};
 
 /// Where centres begin.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +14,11 @@ pub enum Seeding {
     /// Greedy k-means++: `2 + ln(clusters)` candidates per centre.
     #[default]
     PlusPlus,
+    /// k-means||: in each of five rounds twice as many rows as clusters are drawn in proportion to their squared distance from
+    /// what was drawn before; then k-means++ chooses among these, each weighted by the rows that are nearest to it. Fewer
+    /// passes over the data than [`Seeding::PlusPlus`] where there are many clusters.
+    /// Source: Bahmani and others, "Scalable k-means++" (2012), algorithm 2, with a fixed number of draws per round.
+    Parallel,
     /// Different rows, all equally likely.
     Random,
     /// These: `[clusters, features]`.
@@ -22,9 +28,9 @@ pub enum Seeding {
 /// Writes first centres of one table.
 pub(super) struct Seeder {
     x: Tensor,
-    way: Seeding,
     given: Option<Vec<f32>>,
     plus: Option<PlusPlus>,
+    parallel: Option<Parallel>,
 }
 
 impl Seeder {
@@ -50,7 +56,9 @@ impl Seeder {
         };
         let plus =
             matches!(config.seeding, Seeding::PlusPlus).then(|| PlusPlus::new(x, config.clusters)).transpose()?;
-        Ok(Seeder { x: x.clone(), way: config.seeding.clone(), given, plus })
+        let parallel =
+            matches!(config.seeding, Seeding::Parallel).then(|| Parallel::new(x, config.clusters)).transpose()?;
+        Ok(Seeder { x: x.clone(), given, plus, parallel })
     }
 
     /// Writes the first centres of a start.
@@ -59,8 +67,11 @@ impl Seeder {
         if let Some(values) = &self.given {
             return centers.write(values);
         }
-        if let (Seeding::PlusPlus, Some(plus)) = (&self.way, &mut self.plus) {
+        if let Some(plus) = &mut self.plus {
             return plus.seed(centers, draws);
+        }
+        if let Some(parallel) = &mut self.parallel {
+            return parallel.seed(centers, draws);
         }
         // Floyd's sampling of k different numbers of n.
         let mut rows: Vec<u32> = Vec::with_capacity(k);
@@ -104,6 +115,8 @@ impl PlusPlus {
                 place.assign(&place.get().full_like(1.0));
             })
         };
+        // |x|² once: then a step passes over the rows twice, each time by a product.
+        let squares = x.square().sum(1).realize()?.clone();
         let step = {
             let (x, nearest, chosen) = (x.clone(), nearest.clone(), chosen.clone());
             let (place, uniforms) = (place.clone(), uniforms.clone());
@@ -111,14 +124,21 @@ impl PlusPlus {
                 let (before, at) = (nearest.get(), place.get());
                 let rows = draw(&before, &uniforms.get().index_select(0, &at).reshape([trials as isize]));
                 let candidates = x.index_select(0, &rows);
+                // Squared distances of each tile's rows to these points, or what is known if it is less.
+                let nearer = |points: &Tensor| -> Vec<Tensor> {
+                    let (twice, own) = ((points * -2.0).t(), points.square().sum(1));
+                    let tile = |(start, end): (usize, usize)| {
+                        let part_of = |x: &Tensor| x.narrow(0, start, end - start).unsqueeze(1);
+                        let found = part(&x, start, end).matmul(&twice) + part_of(&squares) + &own;
+                        found.maximum(0.0).minimum(part_of(&before))
+                    };
+                    ranges(n, trials.max(d)).into_iter().map(tile).collect()
+                };
                 // What the sum of distances would become with each candidate.
-                let sums = ranges(n, trials.max(d)).into_iter().map(|(start, end)| {
-                    let known = before.narrow(0, start, end - start).unsqueeze(1);
-                    squared_distances(&part(&x, start, end), &candidates).minimum(known).sum(0)
-                });
-                let sums = total(sums).unwrap_or_else(|| candidates.sum(1));
+                let sums = total(nearer(&candidates).iter().map(|tile| tile.sum(0)));
+                let sums = sums.unwrap_or_else(|| candidates.sum(1));
                 let best = candidates.index_select(0, &sums.argmin(0).reshape([1]));
-                nearest.assign(&before.minimum((&x - &best).square().sum(1)));
+                nearest.assign(&Tensor::cat(&nearer(&best), 0).squeeze(1));
                 chosen.assign(&put(&chosen.get(), &best, &at));
                 place.assign(&(at + 1));
             })
@@ -138,6 +158,97 @@ impl PlusPlus {
         }
         centers.write(&self.chosen.get().to_vec::<f32>()?)
     }
+}
+
+/// Rounds of k-means||: the paper finds little gain from more.
+const ROUNDS: usize = 5;
+
+/// The state of k-means|| on the device.
+struct Parallel {
+    x: Tensor,
+    /// Rows drawn in a round.
+    drawn: usize,
+    /// Squared distance of each row to what was drawn so far: `[rows]`.
+    nearest: Var,
+    /// From uniform numbers `[drawn]` to the rows that they draw; distances are updated.
+    round: Program<'static, Tensor, Tensor>,
+}
+
+impl Parallel {
+    fn new(x: &Tensor, k: usize) -> Result<Parallel> {
+        let (n, device) = (x.shape()[0], x.device());
+        let drawn = 2 * k;
+        let nearest = Var::try_new("nearest", &Tensor::zeros(&[n], device))?;
+        let round = {
+            let (x, nearest) = (x.clone(), nearest.clone());
+            Program::inference(device, move |uniforms: Tensor| {
+                let before = nearest.get();
+                let rows = draw(&before, &uniforms);
+                let candidates = x.index_select(0, &rows);
+                let near: Vec<Tensor> = ranges(n, drawn.max(x.shape()[1]))
+                    .into_iter()
+                    .map(|(start, end)| {
+                        let found = squared_distances(&part(&x, start, end), &candidates).min(1);
+                        found.minimum(before.narrow(0, start, end - start))
+                    })
+                    .collect();
+                nearest.assign(&Tensor::cat(&near, 0));
+                rows
+            })
+        };
+        Ok(Parallel { x: x.clone(), drawn, nearest, round })
+    }
+
+    fn seed(&mut self, centers: &Var, draws: &mut Draws) -> Result<()> {
+        let ([k, d], device) = ([centers.shape()[0], centers.shape()[1]], self.x.device().clone());
+        // Rounds begin from one row; distances are those to it.
+        let mut rows = vec![draws.below(self.nearest.len() as u64) as i32];
+        let first = self.candidates(&rows)?;
+        self.nearest.assign(&by_tile(&self.x, d, |tile| (tile - &first).square().sum(1)));
+        for _ in 0..ROUNDS {
+            let uniforms: Vec<f32> = (0..self.drawn).map(|_| draws.uniform() as f32).collect();
+            let found = self.round.run(Tensor::try_from_slice(&uniforms, &[self.drawn], &device)?)?;
+            rows.extend(found.to_vec::<i32>()?);
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        let candidates = self.candidates(&rows)?;
+        let labels = by_tile(&self.x, rows.len().max(d), |tile| nearest(tile, &candidates)).to_vec::<i32>()?;
+        let mut weights = vec![0.0; rows.len()];
+        labels.iter().for_each(|&label| weights[label as usize] += 1.0);
+        centers.write(&chosen(&candidates.to_vec::<f32>()?, &weights, [k, d], draws))
+    }
+
+    fn candidates(&self, rows: &[i32]) -> Result<Tensor> {
+        let index = Tensor::try_from_slice(rows, &[rows.len()], self.x.device())?;
+        Ok(self.x.index_select(0, &index).realize()?.clone())
+    }
+}
+
+/// `k` of the weighted rows `[.., d]` by k-means++; rows repeat if there are fewer.
+fn chosen(rows: &[f32], weights: &[f64], [k, d]: [usize; 2], draws: &mut Draws) -> Vec<f32> {
+    let count = weights.len();
+    let mut distances = vec![1.0f64; count];
+    let mut out = Vec::with_capacity(k * d);
+    for place in 0..k {
+        let total: f64 = weights.iter().zip(&distances).map(|(w, d)| w * d).sum();
+        let mut rest = draws.uniform() * total;
+        let mut pick = count - 1;
+        for (at, (w, d)) in weights.iter().zip(&distances).enumerate() {
+            rest -= w * d;
+            if rest < 0.0 {
+                pick = at;
+                break;
+            }
+        }
+        let center = &rows[pick * d..(pick + 1) * d];
+        for (known, row) in distances.iter_mut().zip(rows.chunks_exact(d)) {
+            let found: f64 = row.iter().zip(center).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+            *known = if place == 0 { found } else { known.min(found) };
+        }
+        out.extend_from_slice(center);
+    }
+    out
 }
 
 /// `table` with its row number `at: [1]` replaced by `row: [1, d]`.
