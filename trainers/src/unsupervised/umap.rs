@@ -177,7 +177,7 @@ impl Umap {
             return Err(wrong(METHOD, format!("{} dimensions of {n} rows and {d} features", self.dimensions)));
         }
         let positive = |value: f64| value > 0.0 && value.is_finite();
-        if !positive(self.spread) || !(self.min_distance >= 0.0 && self.min_distance <= self.spread) {
+        if !(positive(self.spread) && (0.0..=self.spread).contains(&self.min_distance)) {
             let message = format!("min_distance {} and spread {}", self.min_distance, self.spread);
             return Err(wrong(METHOD, format!("{message}; give 0 <= min_distance <= spread")));
         }
