@@ -44,7 +44,7 @@ impl BytePairs {
         let mut trainer = BpeTrainerBuilder::new()
             .vocab_size(size)
             .show_progress(false)
-            .initial_alphabet(ByteLevel::alphabet())
+            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .build();
         let mut tokenizer =
             TokenizerBuilder::<BPE, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>::new(
