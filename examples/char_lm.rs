@@ -91,7 +91,7 @@ fn main() -> Exit {
     let tokens = characters.encode(&text)?;
     let (train, validation) = tokens.split_at(tokens.len() * 9 / 10);
     let (train, validation) = (Blocks::new(train, BLOCK, 1)?, Blocks::new(validation, BLOCK, BLOCK)?);
-    let (epochs, batches) = if options.quick { (1, 20) } else { (options.epochs.unwrap_or(4), 500) };
+    let (epochs, batches) = if options.quick { (1, 5) } else { (options.epochs.unwrap_or(4), 500) };
     let steps = epochs * batches;
 
     let gpt = Gpt::new(characters.len(), &device);

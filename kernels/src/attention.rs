@@ -14,12 +14,8 @@ use crate::words;
 
 /// Invocations per workgroup: two subgroups of most devices.
 const SIZE: u64 = 64;
-/// Rows that one invocation of a software driver keeps at most: each number that it reads is used so often.
+/// Rows that one invocation of a software driver keeps: each number that it reads is used so often.
 const SOFTWARE_ROWS: u64 = 4;
-/// Up to so many vectors of four columns (of all rows and both operands) a software driver's loops over columns are
-/// unrolled: only then do rows stay in registers. Arrays whose index is not constant are read and written there lane by
-/// lane, a dozen times slower; but unrolled texts over this size take seconds to compile.
-const UNROLLED: u64 = 32;
 /// Most rows of the other side in workgroup memory, and most of its bytes (what WebGPU promises).
 const MOST_ROWS: u64 = 32;
 const MOST_BYTES: u64 = 16384;
@@ -109,12 +105,7 @@ fn dispatch(job: &Job, p: &Attention, pass: &Pass<'_>, target: &Target, shared: 
     let room = MOST_BYTES.min(u64::from(target.workgroup_bytes)) / (16 * vectors.max(1));
     let block = room.min(MOST_ROWS) / 4 * 4;
     let tiled = !target.software && block > 0 && u64::from(target.invocations) >= SIZE;
-    let rolled = target.software && vectors > UNROLLED;
-    let rows = match target.software {
-        true if rolled => SOFTWARE_ROWS,
-        true => (UNROLLED / vectors.max(1)).clamp(1, SOFTWARE_ROWS),
-        false => 1,
-    };
+    let rows = if target.software { SOFTWARE_ROWS } else { 1 };
     let size = if tiled { SIZE } else { SIZE.min(pass.rows.div_ceil(rows).next_power_of_two()) };
     let block = if tiled { block } else { pass.other_rows.next_multiple_of(4) };
     let blocks = pass.rows.div_ceil(size * rows);
@@ -126,7 +117,7 @@ fn dispatch(job: &Job, p: &Attention, pass: &Pass<'_>, target: &Target, shared: 
         "const BATCH = {batch}u;\nconst BLOCKS = {blocks}u;\nconst SIZE = {size}u;\nconst ROWS = {rows}u;\n\
          const BLOCK = {block}u;\nconst STEP = {}u;\nconst ROLLED = {}u;\nconst CAUSAL = {};\nconst SCALE = {};\nconst ROW = {}u;",
         if tiled { block } else { 4 },
-        u32::from(rolled),
+        u32::from(target.software),
         g.causal,
         words::literal(anygrad_core::DType::F32, g.scale.0),
         workgroups[0]

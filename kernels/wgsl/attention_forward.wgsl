@@ -4,9 +4,9 @@
 // Each invocation keeps ROWS queries and their sums in registers and walks over all keys that its workgroup sees; where
 // a larger score appears, older sums are scaled down. On GPUs keys and values come through workgroup memory in steps of
 // BLOCK; software drivers read them directly (their workgroup memory is plain memory and barriers are dear), and more
-// rows share each read. Where rows are too wide for registers, loops over columns are kept from being unrolled there (by a
-// bound that the compiler does not know: the workgroup's z is 0), for lavapipe would compile the text for 10 s.
-// Source: Dao, "FlashAttention-2" (2023), algorithm 1.
+// rows share each read; loops over columns are kept from being unrolled there (by a bound that the compiler does not know:
+// the workgroup's z is 0), for lavapipe compiles the unrolled text for 10 s. Source: Dao, "FlashAttention-2" (2023),
+// algorithm 1.
 //
 // Generated: QUERIES, KEYS, WIDTH4, OUT, OUT4 (in vectors of four), BATCH, BLOCKS (workgroups per matrix), SIZE, ROWS,
 // BLOCK, ROLLED (1: loops over columns must not be unrolled, 0: they may), CAUSAL, SCALE, ROW, base_q(z) and its kin,
