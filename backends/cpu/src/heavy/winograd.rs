@@ -121,7 +121,6 @@ unsafe fn bring(t: &Transforms, plane: Plane, planes: Rows, [from, lines, line]:
 ///
 /// # Safety
 /// The images are inside of `x`; `pixels` and `to` are this thread's rooms.
-#[expect(clippy::too_many_arguments, reason = "where to read, what, and where to write")]
 unsafe fn transform_input(
     t: &Transforms,
     g: &Geometry,

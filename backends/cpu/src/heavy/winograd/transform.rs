@@ -107,10 +107,8 @@ mod avx2 {
         store: impl Fn(usize, usize, __m256),
     ) {
         let columns: [[__m256; P]; M] = std::array::from_fn(|j| map(std::array::from_fn(|i| load(i, j))));
-        for i in 0..P {
-            let row = map(std::array::from_fn(|j| columns[j][i]));
-            row.into_iter().enumerate().for_each(|(j, value)| store(i, j, value));
-        }
+        let row = |i: usize| map(std::array::from_fn(|j| columns[j][i]));
+        (0..P).for_each(|i| row(i).into_iter().enumerate().for_each(|(j, value)| store(i, j, value)));
     }
 
     #[target_feature(enable = "avx2,fma")]
