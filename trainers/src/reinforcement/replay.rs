@@ -4,7 +4,7 @@
 //!
 //! Every seed has its own steps: rows are `[capacity, seeds * n, ..]`, and a sample for seed `s` is drawn from the columns of
 //! its environments. A write passes over all of a ring, so new blocks go to a small ring of about the square root of the
-//! large one's blocks, and from there ([`Replay::settle`]) to the large one all at once: both passes are cheap per block.
+//! large one's blocks, and from there (`Replay::settle`) to the large one all at once: both passes are cheap per block.
 
 use anygrad_core::{DType, Error, Result, Tensor, Var};
 
