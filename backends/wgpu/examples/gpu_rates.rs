@@ -3,7 +3,7 @@
 //! On software drivers "busy" is the rate if both of two cores were free: it counts the process' CPU time, which other
 //! programs disturb less than the wall clock.
 //!
-//! `cargo run --release -p anygrad-wgpu --example rates [device]`; ANYGRAD_RATES=small leaves the large sizes out.
+//! `cargo run --release -p anygrad-wgpu --example gpu_rates [device]`; ANYGRAD_RATES=small leaves the large sizes out.
 
 use std::time::Instant;
 
