@@ -121,6 +121,11 @@ fn convolutions_and_their_gradients() {
         (2, 7, 9, 1, vec![11, 13], vec![3, 3], 2, 1, 1, 1),
         (1, 64, 9, 1, vec![44, 48], vec![3, 3], 1, 1, 1, 1),
         (1, 3, 8, 1, vec![70, 30], vec![5, 1], 1, 0, 0, 1),
+        // Winograd's: channels that do not fill their lanes, odd sizes, bands of one image, small images, uneven padding.
+        (3, 40, 33, 1, vec![9, 7], vec![3, 3], 1, 1, 1, 1),
+        (1, 32, 32, 1, vec![34, 30], vec![3, 3], 1, 0, 0, 1),
+        (5, 64, 24, 1, vec![4, 4], vec![3, 3], 1, 1, 1, 1),
+        (2, 32, 48, 1, vec![6, 10], vec![3, 3], 1, 2, 0, 1),
     ];
     for (batch, c_in, c_out, groups, input, taps, stride, before, after, dilation) in cases {
         let rank = input.len();
