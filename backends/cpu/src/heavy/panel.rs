@@ -163,7 +163,7 @@ unsafe fn product<T: Number, const ROWS: usize, const FUSED: bool>(
         ($($left:literal)*) => {
             match m - row {
                 // SAFETY: as above.
-                $($left => unsafe { rows::<T, $left, FUSED>(k, a, (b, b_row), c, add) },)*
+                $($left if $left < ROWS => unsafe { rows::<T, $left, FUSED>(k, a, (b, b_row), c, add) },)*
                 _ => {}
             }
         };
