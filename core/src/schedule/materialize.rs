@@ -85,7 +85,7 @@ pub(crate) fn choose(graph: &Graph, forced: &[bool], fuse: bool) -> Vec<bool> {
         if node.op == Op::Concat {
             // Computed parts are written where they belong, by the kernels of what they are computed from.
             for &input in &node.inputs {
-                let part = unreshaped(graph, input);
+                let part = unreshaped(graph, &stored, input);
                 let op = &graph.nodes[part].op;
                 stored[part] |= !op.is_movement() && !is_generated(op);
             }
@@ -148,9 +148,9 @@ fn live(graph: &Graph) -> Vec<bool> {
     live
 }
 
-/// The node of which this one is a reshape.
-fn unreshaped(graph: &Graph, mut node: usize) -> usize {
-    while graph.nodes[node].op == Op::Reshape {
+/// The stored or computed node of which this one is a reshape.
+pub(crate) fn unreshaped(graph: &Graph, stored: &[bool], mut node: usize) -> usize {
+    while !stored[node] && graph.nodes[node].op == Op::Reshape {
         node = graph.nodes[node].inputs[0];
     }
     node

@@ -9,6 +9,7 @@ use crate::kernel::{Core, Inst, Kernel, Output, Slice};
 use crate::op::Op;
 use crate::schedule::emit::{self, Emitted, NeedsBuffer};
 use crate::schedule::group::{Group, Groups};
+use crate::schedule::materialize::unreshaped;
 use crate::schedule::memory::bytes;
 use crate::view::{Layout, View};
 
@@ -249,7 +250,7 @@ fn concatenations(
         let mut copied: HashSet<usize> = HashSet::new();
         let mut offset = 0;
         for &part in &graph.nodes[concat].inputs {
-            let source = reshaped(graph, groups, part);
+            let source = unreshaped(graph, &groups.stored, part);
             let len = graph.nodes[part].shape[0] * row;
             let aligned = (offset * graph.nodes[concat].dtype.size()).is_multiple_of(limits.alignment);
             let free = groups.stored[source]
@@ -302,15 +303,6 @@ fn concatenations(
         contents.insert(concat, here);
     }
     Ok(writers)
-}
-
-/// The stored node that a part is a reshape of, or where that stops.
-fn reshaped(graph: &Graph, groups: &Groups, part: usize) -> usize {
-    let mut source = part;
-    while !groups.stored[source] && graph.nodes[source].op == Op::Reshape {
-        source = graph.nodes[source].inputs[0];
-    }
-    source
 }
 
 /// The stored nodes that a value is made of.

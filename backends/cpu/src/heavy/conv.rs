@@ -112,7 +112,7 @@ impl Convolution {
             ConvKind::InputGradient => [depth, places, out],
             ConvKind::WeightGradient => [out, depth, places],
         };
-        gemm::room(sizes) * self.size()
+        gemm::room(sizes, self.dtype)
     }
 
     fn widened_bytes(&self) -> usize {

@@ -8,6 +8,7 @@
 
 use super::geometry::Geometry;
 use super::micro::{MOST_VECTORS, Tile, Variant};
+use super::shares::{Share, Shares};
 use super::{Job, micro};
 use crate::crew::{Crew, Shared};
 
@@ -183,10 +184,7 @@ pub(super) struct Direct {
     layout: Layout,
     /// Whether vectors of places are stored straight into y.
     exact: bool,
-    /// Whether one task is a whole group of images; else it is one band and a part of the channels.
-    whole: bool,
-    /// Parts of the output's channels.
-    parts: usize,
+    shares: Shares,
 }
 
 impl Direct {
@@ -206,10 +204,9 @@ impl Direct {
             layout = Layout::new(&g, variant.lanes, g.c_in, elements.min(COPY), usize::MAX);
         }
         let exact = layout.pitch == g.output[2] && g.output[2].is_multiple_of(variant.lanes);
-        let whole = g.batch.div_ceil(layout.images) >= 2 * threads;
-        let panels = g.c_out.div_ceil(variant.rows);
-        let parts = if whole { 1 } else { (2 * threads).min(panels) };
-        Some(Direct { variant, g, turned, layout, exact, whole, parts })
+        let bands = g.output[1].div_ceil(layout.lines);
+        let shares = Shares::new([g.batch, layout.images, bands, g.c_out.div_ceil(variant.rows)], threads);
+        Some(Direct { variant, g, turned, layout, exact, shares })
     }
 
     fn panels(&self) -> usize {
@@ -234,7 +231,7 @@ impl Direct {
             "direct, {} images of {} lines, {} parts, tiles {} x {}{store}",
             l.images,
             l.lines,
-            self.parts,
+            self.shares.parts(),
             v.rows,
             v.vectors * v.lanes
         )
@@ -276,43 +273,18 @@ impl Direct {
         if !self.pack(crew, w, packed) {
             return false;
         }
-        let (g, images) = (&self.g, self.layout.images);
-        let bands = g.output[1].div_ceil(self.layout.lines);
-        let sets = g.batch.div_ceil(images);
-        let image_out = g.groups * g.c_out * g.y_size();
-        let panels = self.panels().div_ceil(self.parts);
-        if self.whole {
-            return crew.run(sets, total, |set, scratch| {
-                let (from, to) = (set * images, ((set + 1) * images).min(g.batch));
-                for band in 0..bands {
-                    // SAFETY: verified operands; this task alone writes these images.
-                    unsafe { self.band([from, to], band, [0, panels], [x, packed, y], scratch.add(job.room)) };
-                }
-                job.finish(scratch, from * image_out, to * image_out);
-            });
-        }
-        let ran = crew.run(sets * bands * self.parts, total, |task, scratch| {
-            let (part, band, set) = (task % self.parts, task / self.parts % bands, task / self.parts / bands);
-            let (from, to) = (set * images, ((set + 1) * images).min(g.batch));
-            let range = [part * panels, ((part + 1) * panels).min(self.panels())];
-            // SAFETY: verified operands; this task alone writes these channels of these lines.
-            unsafe { self.band([from, to], band, range, [x, packed, y], scratch.add(job.room)) };
-        });
-        ran && job.finish_all(crew)
+        let image_out = self.g.groups * self.g.c_out * self.g.y_size();
+        self.shares.run(crew, job, (total, image_out), |share, scratch| {
+            // SAFETY: verified operands; this task alone writes this share of y.
+            unsafe { self.band(share, [x, packed, y], scratch) };
+        })
     }
 
     /// Panels `panels` of a band of images `from..to`, all groups.
     ///
     /// # Safety
     /// The operands are as `run` needs them; this thread alone writes this part of y and uses this scratch.
-    unsafe fn band(
-        &self,
-        [from, to]: [usize; 2],
-        band: usize,
-        panels: [usize; 2],
-        [x, packed, y]: [Shared<f32>; 3],
-        scratch: *mut u8,
-    ) {
+    unsafe fn band(&self, ([from, to], band, panels): Share, [x, packed, y]: [Shared<f32>; 3], scratch: *mut u8) {
         let (g, l, v) = (&self.g, &self.layout, &self.variant);
         let (line, width) = (band * l.lines, g.output[2]);
         let lines = l.lines.min(g.output[1] - line);

@@ -1,12 +1,14 @@
 //! Matrix products of f32 on AVX2, one thread: panels of [`LANES`] columns of the right side are packed, the left side is read
 //! in place or, where it is transposed and read often, packed in strips of rows.
 //!
-//! Beside the crate `gemm` it is measured in `benches/README.md`; that one keeps f64, AVX-512 and other processors.
+//! The crate `gemm` keeps f64, AVX-512 and other processors; figures of both: `benches/README.md`.
 //! Source: Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008), with small blocks: two
 //! threads of a shared machine have little cache for themselves.
 #![expect(unsafe_code, reason = "matrices are raw memory")]
 
-use super::lanes::{Rows, turns};
+use anygrad_core::DType;
+
+use super::lanes::{Rows, Turns, turns};
 use super::panel::{LANES, Number, Product};
 use super::real::Matrix;
 
@@ -21,17 +23,24 @@ const STRIP: usize = 6;
 /// With fewer columns, a transposed left side is not worth packing.
 const OFTEN: usize = 96;
 
-/// Elements of the room that [`multiply`] needs for a product of at most these sizes.
-pub(super) fn room([m, n, k]: [usize; 3]) -> usize {
-    k.min(DEPTH) * (n.next_multiple_of(LANES).min(COLUMNS) + m.next_multiple_of(STRIP).min(ROWS))
+/// Bytes of the room that [`multiply`] needs for a product of at most these sizes; none where `gemm` multiplies.
+pub(super) fn room([m, n, k]: [usize; 3], dtype: DType) -> usize {
+    let own = is_ours() && dtype != DType::F64;
+    let panels = n.next_multiple_of(LANES).min(COLUMNS) + m.next_multiple_of(STRIP).min(ROWS);
+    if own { k.min(DEPTH) * panels * 4 } else { 0 }
+}
+
+/// Whether this machine is one for which the products here are made.
+fn is_ours() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return crate::tile::level() == 3;
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
 }
 
 /// Whether [`multiply`] is the better one here: else its caller uses `gemm`.
 pub(super) fn suits([m, n, k]: [usize; 3], c: Matrix<f32>) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return crate::tile::level() == 3 && c.column == 1 && m >= 4 && n >= 4 && k >= 1;
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
+    is_ours() && c.column == 1 && m >= 4 && n >= 4 && k >= 1
 }
 
 /// About equal parts of `n`, at most `most` each, in multiples of `unit`.
@@ -53,7 +62,7 @@ pub(super) unsafe fn multiply(
     let (depth, columns) = (part(k, DEPTH, 1), part(n, COLUMNS, LANES));
     let strips = a.column != 1 && n >= OFTEN;
     let rows = part(m, ROWS, STRIP);
-    let product = f32::loops().product;
+    let (product, turns) = (f32::loops().product, turns());
     let packed = panels.wrapping_add(depth * columns);
     for column in (0..n).step_by(columns) {
         let width = columns.min(n - column);
@@ -61,7 +70,7 @@ pub(super) unsafe fn multiply(
             let terms = depth.min(k - from);
             let right = Matrix { start: b.start.wrapping_add(from * b.row + column * b.column), ..b };
             // SAFETY: the caller's promise; the room holds `depth x columns` numbers.
-            unsafe { pack_panels(right, terms, width, panels) };
+            unsafe { pack_panels(turns, right, terms, width, panels) };
             for row in (0..m).step_by(rows) {
                 let height = rows.min(m - row);
                 let left = Matrix { start: a.start.wrapping_add(row * a.row + from * a.column), ..a };
@@ -123,13 +132,13 @@ unsafe fn block(
 ///
 /// # Safety
 /// `b` is `k x n`, `to` has room for its panels.
-unsafe fn pack_panels(b: Matrix<f32>, k: usize, n: usize, to: *mut f32) {
+unsafe fn pack_panels(turns: Option<Turns>, b: Matrix<f32>, k: usize, n: usize, to: *mut f32) {
     for column in (0..n).step_by(LANES) {
         let lanes = LANES.min(n - column);
         let (from, to) = (b.start.wrapping_add(column * b.column), to.wrapping_add(column * k));
         // SAFETY: the caller's promise.
         unsafe {
-            match turns() {
+            match turns {
                 Some(turns) if b.row == 1 => {
                     (turns.to_lanes)(Rows { start: from, apart: b.column, rows: lanes, length: k }, to);
                 }

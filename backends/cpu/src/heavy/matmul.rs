@@ -48,7 +48,7 @@ impl Product {
 
     /// Bytes per thread, for packed operands.
     pub(super) fn scratch(&self) -> usize {
-        gemm::room([self.p.m, self.p.n, self.p.k]) * self.size()
+        gemm::room([self.p.m, self.p.n, self.p.k], self.dtype)
     }
 
     fn size(&self) -> usize {

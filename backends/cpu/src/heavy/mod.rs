@@ -13,6 +13,7 @@ mod panel;
 mod real;
 mod scan;
 mod scatter;
+mod shares;
 mod sort;
 mod weights;
 mod winograd;

@@ -25,7 +25,7 @@ pub(super) trait Real:
     ///
     /// # Safety
     /// All elements of the three matrices must be inside of memory that this thread may use, `c`'s alone; so must
-    /// [`room`](super::gemm::room) elements at `room`.
+    /// [`room`](super::gemm::room) bytes at `room`.
     unsafe fn gemm(sizes: [usize; 3], c: Matrix<Self>, add: bool, operands: [Matrix<Self>; 2], room: *mut Self);
 }
 

@@ -20,7 +20,7 @@ use super::geometry::Geometry;
 use super::lanes::Rows;
 use super::panel::LANES;
 pub(super) use forward::Winograd;
-use transform::{POSITIONS, Pixels, Tiles, Transforms};
+use transform::{Pixels, Tiles, Transforms};
 pub(super) use weights::WinogradWeights;
 
 /// Cycles of 16 tiles: per pair of channels what is saved, per channel of input and output what transforms cost. Counted
@@ -153,9 +153,4 @@ unsafe fn transform_input(
             }
         }
     }
-}
-
-/// Elements of all positions of so many numbers.
-fn positions(each: usize) -> usize {
-    POSITIONS * each
 }

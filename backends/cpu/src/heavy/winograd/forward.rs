@@ -2,13 +2,14 @@
 #![expect(unsafe_code, reason = "images and scratch are raw memory")]
 
 use super::transform::{POSITIONS, Pixels, Tiles, Transforms, transforms};
-use super::{Cut, LANES, padded, positions, suits, transform_input};
+use super::{Cut, LANES, padded, suits, transform_input};
 use crate::crew::{Crew, Shared};
 use crate::heavy::Job;
 use crate::heavy::geometry::Geometry;
 use crate::heavy::lanes::Rows;
 use crate::heavy::panel::{Loops, Number};
 use crate::heavy::real::Matrix;
+use crate::heavy::shares::{Share, Shares};
 
 /// Elements of transformed tiles that stay in a second-level cache.
 const TILES: usize = 128 * 1024;
@@ -21,9 +22,7 @@ pub(in crate::heavy) struct Winograd {
     cut: Cut,
     transforms: Transforms,
     loops: Loops<f32>,
-    /// Whether one task is a whole set of images; else it is one block and a part of the output's channels.
-    whole: bool,
-    parts: usize,
+    shares: Shares,
 }
 
 impl std::fmt::Debug for Winograd {
@@ -39,11 +38,10 @@ impl Winograd {
         if !suits(&g) {
             return None;
         }
-        let most = (TILES / positions(padded(g.c_in))).clamp(66, 132);
+        let most = (TILES / POSITIONS * padded(g.c_in)).clamp(66, 132);
         let cut = Cut::new(&g, most);
-        let whole = g.batch.div_ceil(cut.images) >= 2 * threads;
-        let parts = if whole { 1 } else { (2 * threads).min(g.c_out.div_ceil(LANES)) };
-        Some(Winograd { g, turned, cut, transforms, loops: f32::loops(), whole, parts })
+        let shares = Shares::new([g.batch, cut.images, cut.bands, g.c_out.div_ceil(LANES)], threads);
+        Some(Winograd { g, turned, cut, transforms, loops: f32::loops(), shares })
     }
 
     fn panels(&self) -> usize {
@@ -52,7 +50,7 @@ impl Winograd {
 
     /// Elements of the transformed weights of one panel: `[position][c_in][LANES]`.
     fn panel(&self) -> usize {
-        positions(self.g.c_in * LANES)
+        POSITIONS * self.g.c_in * LANES
     }
 
     /// Bytes of shared workspace: the transformed weights.
@@ -62,12 +60,18 @@ impl Winograd {
 
     /// Bytes per thread: transformed tiles of input and output, pixels.
     pub(in crate::heavy) fn scratch(&self) -> usize {
-        (positions(self.cut.tiles() * (padded(self.g.c_in) + LANES)) + self.cut.pixels()) * 4
+        (POSITIONS * (self.cut.tiles() * (padded(self.g.c_in) + LANES)) + self.cut.pixels()) * 4
     }
 
     pub(in crate::heavy) fn explain(&self) -> String {
         let c = &self.cut;
-        format!("Winograd, blocks of {} images x {} rows x {} tiles, {} parts", c.images, c.rows, c.across, self.parts)
+        format!(
+            "Winograd, blocks of {} images x {} rows x {} tiles, {} parts",
+            c.images,
+            c.rows,
+            c.across,
+            self.shares.parts()
+        )
     }
 
     /// `[panel][position][c_in][LANES]`.
@@ -108,47 +112,23 @@ impl Winograd {
         if !self.pack(crew, w, packed) {
             return false;
         }
-        let (g, cut) = (&self.g, &self.cut);
-        let sets = g.batch.div_ceil(cut.images);
-        let image_out = g.c_out * g.y_size();
-        let range = |set: usize| [set * cut.images, ((set + 1) * cut.images).min(g.batch)];
-        if self.whole {
-            return crew.run(sets, total, |set, scratch| {
-                let [from, to] = range(set);
-                for band in 0..cut.bands {
-                    // SAFETY: verified operands; this task alone writes these images.
-                    unsafe { self.block([from, to], band, [0, self.panels()], [x, packed, y], scratch.add(job.room)) };
-                }
-                job.finish(scratch, from * image_out, to * image_out);
-            });
-        }
-        let each = self.panels().div_ceil(self.parts);
-        let ran = crew.run(sets * cut.bands * self.parts, total, |task, scratch| {
-            let (part, band, set) = (task % self.parts, task / self.parts % cut.bands, task / self.parts / cut.bands);
-            let panels = [part * each, ((part + 1) * each).min(self.panels())];
-            // SAFETY: verified operands; this task alone writes these channels of these lines.
-            unsafe { self.block(range(set), band, panels, [x, packed, y], scratch.add(job.room)) };
-        });
-        ran && job.finish_all(crew)
+        let image_out = self.g.c_out * self.g.y_size();
+        self.shares.run(crew, job, (total, image_out), |share, scratch| {
+            // SAFETY: verified operands; this task alone writes this share of y.
+            unsafe { self.block(share, [x, packed, y], scratch) };
+        })
     }
 
     /// Panels `panels` of a band of images `from..to`.
     ///
     /// # Safety
     /// The operands are as `run` needs them; this thread alone writes this part of y and uses this scratch.
-    unsafe fn block(
-        &self,
-        [from, to]: [usize; 2],
-        band: usize,
-        panels: [usize; 2],
-        [x, packed, y]: [Shared<f32>; 3],
-        scratch: *mut u8,
-    ) {
+    unsafe fn block(&self, ([from, to], band, panels): Share, [x, packed, y]: [Shared<f32>; 3], scratch: *mut u8) {
         let (g, cut, t) = (&self.g, &self.cut, &self.transforms);
         let (width, images, rows) = (padded(g.c_in), to - from, cut.rows_of(band, g));
         let inputs = scratch.cast::<f32>();
-        let outputs = inputs.wrapping_add(positions(self.cut.tiles() * width));
-        let pixels = outputs.wrapping_add(positions(self.cut.tiles() * LANES));
+        let outputs = inputs.wrapping_add(POSITIONS * self.cut.tiles() * width);
+        let pixels = outputs.wrapping_add(POSITIONS * self.cut.tiles() * LANES);
         let x = x.get().wrapping_add(from * g.c_in * g.x_size());
         let apart = self.cut.tiles() * width;
         // SAFETY: the caller's promise; rooms are as `scratch()` says.

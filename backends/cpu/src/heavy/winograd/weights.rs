@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "images and scratch are raw memory")]
 
 use super::transform::{POSITIONS, Pixels, Tiles, Transforms, transforms};
-use super::{Cut, LANES, Plane, bring, padded, positions, suits, transform_input};
+use super::{Cut, LANES, Plane, bring, padded, suits, transform_input};
 use crate::crew::{Crew, Shared};
 use crate::heavy::Job;
 use crate::heavy::geometry::Geometry;
@@ -43,19 +43,19 @@ impl WinogradWeights {
         }
         let loops = f32::loops();
         let blocks = g.c_in.div_ceil(LANES);
-        let sums = 4 * positions(padded(g.c_in) * g.c_out);
+        let sums = 4 * POSITIONS * padded(g.c_in) * g.c_out;
         let parts = (SUMS / sums).clamp(1, 8).min(g.batch);
         let range = blocks.div_ceil(8_usize.div_ceil(parts).min(blocks));
         // Blocks must not reach over parts.
         let part = Geometry { batch: g.batch.div_ceil(parts), ..g.clone() };
-        let most = (TILES / positions(padded(g.c_out) + range * LANES)).clamp(64, 256);
+        let most = (TILES / POSITIONS * (padded(g.c_out) + range * LANES)).clamp(64, 256);
         let cut = Cut::new(&part, most);
         Some(WinogradWeights { g: g.clone(), cut, transforms, loops, parts, ranges: blocks.div_ceil(range), range })
     }
 
     /// Elements of a part's sums: `[block of channels][position][c_out][LANES]`.
     fn sums(&self) -> usize {
-        positions(padded(self.g.c_in) * self.g.c_out)
+        POSITIONS * padded(self.g.c_in) * self.g.c_out
     }
 
     /// Bytes of shared workspace: each part's sums.
@@ -65,7 +65,7 @@ impl WinogradWeights {
 
     /// Bytes per thread: transformed tiles of x and of dy, pixels.
     pub(in crate::heavy) fn scratch(&self) -> usize {
-        let tiles = positions(self.cut.tiles() * (padded(self.g.c_out) + self.range * LANES));
+        let tiles = POSITIONS * (self.cut.tiles() * (padded(self.g.c_out) + self.range * LANES));
         (tiles + self.cut.pixels()) * 4
     }
 
@@ -85,7 +85,7 @@ impl WinogradWeights {
         sums: Shared<f32>,
     ) -> bool {
         let (g, images, blocks) = (&self.g, self.g.batch.div_ceil(self.parts), self.g.c_in.div_ceil(LANES));
-        let block = positions(self.g.c_out * LANES);
+        let block = POSITIONS * self.g.c_out * LANES;
         let ran = crew.run(self.parts * self.ranges, total, |task, scratch| {
             let (part, range) = (task / self.ranges, task % self.ranges);
             let (first, end) = (range * self.range, ((range + 1) * self.range).min(blocks));
@@ -121,8 +121,8 @@ impl WinogradWeights {
         let (images, rows) = (to - from, cut.rows_of(band, g));
         let (wide, narrow) = (padded(g.c_out), self.range * LANES);
         let slopes = scratch.cast::<f32>();
-        let inputs = slopes.wrapping_add(positions(cut.tiles() * wide));
-        let pixels = inputs.wrapping_add(positions(cut.tiles() * narrow));
+        let inputs = slopes.wrapping_add(POSITIONS * cut.tiles() * wide);
+        let pixels = inputs.wrapping_add(POSITIONS * cut.tiles() * narrow);
         let plane = Plane { size: [g.output[1], g.output[2]], padding: [0, 0] };
         for block in (0..g.c_out).step_by(LANES) {
             for image in 0..images {
