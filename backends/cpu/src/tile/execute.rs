@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use super::drive::Io;
-use super::{Lane, Op, Program, Register, What, maps, moves, reduce};
+use super::{Op, Program, Register, What, maps, moves, reduce};
 
 /// Where a tile stands and its registers.
 pub(super) struct Tile<'a> {
@@ -74,7 +74,7 @@ impl<'a> Tile<'a> {
     }
 
     #[inline(always)]
-    fn address(&self, register: Register) -> *mut u8 {
+    pub(super) fn address(&self, register: Register) -> *mut u8 {
         // SAFETY: the table has one entry per register, all set by `new`.
         unsafe { *self.registers.add(register) }
     }
@@ -151,51 +151,75 @@ fn choose() -> Run {
     run_plain
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-fn run_v4(tile: &mut Tile<'_>, ops: &[Op]) {
-    run_all::<true>(tile, ops);
+/// A set of vector extensions that loops are compiled for.
+pub(super) trait Level {
+    /// The level of what is seldom run: AVX-512 is not worth the time to compile it.
+    type Seldom: Level;
+
+    /// Runs `body` in a function of its own that is compiled for this level: the compiler's time grows faster than a
+    /// function's length. Closures must be `inline(always)`, see [`apart!`].
+    fn apart(body: impl FnOnce());
+}
+
+/// A level, and the variant of [`run`] for it; whether multiply-add is one instruction there.
+macro_rules! level {
+    ($name:ident, $seldom:ident, $run:ident, $fused:expr $(, $features:literal)?) => {
+        pub(super) struct $name;
+        impl Level for $name {
+            type Seldom = $seldom;
+
+            #[inline(always)]
+            fn apart(body: impl FnOnce()) {
+                #[inline(never)]
+                $(#[target_feature(enable = $features)])?
+                unsafe fn here(body: impl FnOnce()) {
+                    body();
+                }
+                // SAFETY: called in this variant (or a higher one) alone, which `choose` gives to machines that have the extensions.
+                unsafe { here(body) };
+            }
+        }
+        $(#[target_feature(enable = $features)])?
+        unsafe fn $run(tile: &mut Tile<'_>, ops: &[Op]) {
+            run_all::<$name, { $fused }>(tile, ops);
+        }
+    };
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn run_v3(tile: &mut Tile<'_>, ops: &[Op]) {
-    run_all::<true>(tile, ops);
-}
+level!(V4, V3, run_v4, true, "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma");
+#[cfg(target_arch = "x86_64")]
+level!(V3, V3, run_v3, true, "avx2,fma");
+// The baseline; every 64-bit Arm has fused multiply-add, old x86 has not.
+level!(Plain, Plain, run_plain, cfg!(target_arch = "aarch64"));
 
-/// The baseline; every 64-bit Arm has fused multiply-add, old x86 has not.
-fn run_plain(tile: &mut Tile<'_>, ops: &[Op]) {
-    run_all::<{ cfg!(target_arch = "aarch64") }>(tile, ops);
+/// [`Level::apart`] with an expression.
+macro_rules! apart {
+    ($level:ty, $body:expr) => {
+        <$level>::apart(
+            #[inline(always)]
+            || $body,
+        )
+    };
 }
+pub(super) use apart;
 
 #[inline(always)]
-fn run_all<const FUSED: bool>(tile: &mut Tile<'_>, ops: &[Op]) {
+fn run_all<L: Level, const FUSED: bool>(tile: &mut Tile<'_>, ops: &[Op]) {
     for op in ops {
         let (n, result) = (tile.lanes(op.inner), op.result);
         match op.what {
-            What::Load { source, access, dtype, copy } => moves::load(tile, op, source, access, dtype, copy),
-            What::Gather { .. } => moves::gather(tile, op),
-            What::Iota { access } => moves::iota(tile, result, access),
-            What::Inside { access } => moves::inside(tile, result, access),
-            What::Random { state, stream, access } => moves::random(tile, result, state, stream, access),
-            What::Unary(map, Lane::F32, x) => {
-                maps::unary_f32::<FUSED>(map, tile.read(x, n), tile.address(result), n);
+            What::Load { source, access, dtype, copy } => {
+                apart!(L, moves::load(tile, op, source, access, dtype, copy));
             }
-            What::Unary(map, Lane::F64, x) => maps::unary_f64(map, tile.read(x, n), tile.address(result), n),
-            What::Unary(map, Lane::I32, x) => maps::unary_i32(map, tile.read(x, n), tile.write(result, n)),
-            What::Unary(map, Lane::U32, x) => maps::unary_u32(map, tile.read(x, n), tile.write(result, n)),
-            What::Binary(map, Lane::F32, x, y) => {
-                maps::binary_f32(map, tile.read(x, n), tile.read(y, n), tile.address(result), n);
+            What::Gather { .. } => apart!(L::Seldom, moves::gather(tile, op)),
+            What::Iota { access } => apart!(L::Seldom, moves::iota(tile, result, access)),
+            What::Inside { access } => apart!(L::Seldom, moves::inside(tile, result, access)),
+            What::Random { state, stream, access } => {
+                apart!(L::Seldom, moves::random(tile, result, state, stream, access));
             }
-            What::Binary(map, Lane::F64, x, y) => {
-                maps::binary_f64(map, tile.read(x, n), tile.read(y, n), tile.address(result), n);
-            }
-            What::Binary(map, Lane::I32, x, y) => {
-                maps::binary_i32(map, tile.read(x, n), tile.read(y, n), tile.write(result, n));
-            }
-            What::Binary(map, Lane::U32, x, y) => {
-                maps::binary_u32(map, tile.read(x, n), tile.read(y, n), tile.write(result, n));
-            }
+            What::Unary(map, lane, x) => maps::unary::<L, FUSED>(tile, map, lane, x, result, n),
+            What::Binary(map, lane, x, y) => maps::binary::<L>(tile, map, lane, [x, y], result, n),
             What::Select { wide: false, condition, yes, no } => {
                 let (yes, no): (&[u32], &[u32]) = (tile.read(yes, n), tile.read(no, n));
                 maps::select(tile.read(condition, n), yes, no, tile.write(result, n));
@@ -204,15 +228,15 @@ fn run_all<const FUSED: bool>(tile: &mut Tile<'_>, ops: &[Op]) {
                 let (yes, no): (&[u64], &[u64]) = (tile.read(yes, n), tile.read(no, n));
                 maps::select(tile.read(condition, n), yes, no, tile.write(result, n));
             }
-            What::Cast(from, to, x) => maps::cast(tile, from, to, x, result, n),
+            What::Cast(from, to, x) => apart!(L::Seldom, maps::cast(tile, from, to, x, result, n)),
             What::Copy { wide: false, from } => tile.write::<u32>(result, n).copy_from_slice(tile.read(from, n)),
             What::Copy { wide: true, from } => tile.write::<u64>(result, n).copy_from_slice(tile.read(from, n)),
             What::Expand { wide: false, from } => reduce::expand::<u32>(tile, from, result),
             What::Expand { wide: true, from } => reduce::expand::<u64>(tile, from, result),
-            What::Reduce(how, lane, x) => reduce::rows(tile, how, lane, x, result),
-            What::ArgReduce(which, lane, x) => reduce::arg_rows(tile, which, lane, x, result),
-            What::Accumulate(number) => reduce::accumulate(tile, number),
-            What::Store { output, access, dtype } => moves::store(tile, op, output, access, dtype),
+            What::Reduce(how, lane, x) => reduce::rows::<L>(tile, how, lane, x, result),
+            What::ArgReduce(which, lane, x) => apart!(L, reduce::arg_rows::<L>(tile, which, lane, x, result)),
+            What::Accumulate(number) => apart!(L, reduce::accumulate::<L>(tile, number)),
+            What::Store { output, access, dtype } => apart!(L, moves::store(tile, op, output, access, dtype)),
         }
     }
 }

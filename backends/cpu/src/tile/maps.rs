@@ -5,7 +5,7 @@ use anygrad_core::DType;
 use anygrad_core::scalar::{self, Binary, Unary};
 use half::f16;
 
-use super::execute::Tile;
+use super::execute::{Level, Tile, apart};
 use super::{Lane, math};
 
 /// `out[i] = f(x[i])`, with the closure's body written into the loop.
@@ -29,8 +29,37 @@ fn lanes<'a, T>(result: *mut u8, n: usize) -> &'a mut [T] {
     unsafe { std::slice::from_raw_parts_mut(result.cast(), n) }
 }
 
+/// A map of one argument.
 #[inline(always)]
-pub(super) fn unary_f32<const FUSED: bool>(map: Unary, x: &[f32], result: *mut u8, n: usize) {
+pub(super) fn unary<L: Level, const FUSED: bool>(
+    tile: &Tile<'_>,
+    map: Unary,
+    lane: Lane,
+    x: usize,
+    to: usize,
+    n: usize,
+) {
+    match lane {
+        Lane::F32 => apart!(L, unary_f32::<FUSED>(map, tile.read(x, n), tile.address(to), n)),
+        Lane::F64 => apart!(L::Seldom, unary_f64(map, tile.read(x, n), tile.address(to), n)),
+        Lane::I32 => apart!(L::Seldom, unary_i32(map, tile.read(x, n), tile.write(to, n))),
+        Lane::U32 => apart!(L::Seldom, unary_u32(map, tile.read(x, n), tile.write(to, n))),
+    }
+}
+
+/// A map of two arguments.
+#[inline(always)]
+pub(super) fn binary<L: Level>(tile: &Tile<'_>, map: Binary, lane: Lane, [x, y]: [usize; 2], to: usize, n: usize) {
+    match lane {
+        Lane::F32 => apart!(L, binary_f32(map, tile.read(x, n), tile.read(y, n), tile.address(to), n)),
+        Lane::F64 => apart!(L::Seldom, binary_f64(map, tile.read(x, n), tile.read(y, n), tile.address(to), n)),
+        Lane::I32 => apart!(L::Seldom, binary_i32(map, tile.read(x, n), tile.read(y, n), tile.write(to, n))),
+        Lane::U32 => apart!(L::Seldom, binary_u32(map, tile.read(x, n), tile.read(y, n), tile.write(to, n))),
+    }
+}
+
+#[inline(always)]
+fn unary_f32<const FUSED: bool>(map: Unary, x: &[f32], result: *mut u8, n: usize) {
     let out: &mut [f32] = lanes(result, n);
     match map {
         Unary::Neg => each!(x, out, |a| -a),
@@ -83,7 +112,7 @@ fn far(x: &[f32], out: &mut [f32], f: fn(f32) -> f32) {
 }
 
 #[inline(always)]
-pub(super) fn unary_f64(map: Unary, x: &[f64], result: *mut u8, n: usize) {
+fn unary_f64(map: Unary, x: &[f64], result: *mut u8, n: usize) {
     let out: &mut [f64] = lanes(result, n);
     match map {
         Unary::Neg => each!(x, out, |a| -a),
@@ -109,7 +138,7 @@ pub(super) fn unary_f64(map: Unary, x: &[f64], result: *mut u8, n: usize) {
 }
 
 #[inline(always)]
-pub(super) fn unary_i32(map: Unary, x: &[i32], out: &mut [i32]) {
+fn unary_i32(map: Unary, x: &[i32], out: &mut [i32]) {
     match map {
         Unary::Neg => each!(x, out, |a| a.wrapping_neg()),
         Unary::Abs => each!(x, out, |a| a.wrapping_abs()),
@@ -121,7 +150,7 @@ pub(super) fn unary_i32(map: Unary, x: &[i32], out: &mut [i32]) {
 }
 
 #[inline(always)]
-pub(super) fn unary_u32(map: Unary, x: &[u32], out: &mut [u32]) {
+fn unary_u32(map: Unary, x: &[u32], out: &mut [u32]) {
     match map {
         Unary::Neg => each!(x, out, |a| a.wrapping_neg()),
         Unary::Sign => each!(x, out, |a| u32::from(a > 0)),
@@ -134,7 +163,7 @@ pub(super) fn unary_u32(map: Unary, x: &[u32], out: &mut [u32]) {
 macro_rules! float_binary {
     ($name:ident, $float:ty, $pow:expr) => {
         #[inline(always)]
-        pub(super) fn $name(map: Binary, x: &[$float], y: &[$float], result: *mut u8, n: usize) {
+        fn $name(map: Binary, x: &[$float], y: &[$float], result: *mut u8, n: usize) {
             let out: &mut [$float] = lanes(result, n);
             match map {
                 Binary::Add => each!(x, y, out, |a, b| a + b),
@@ -161,7 +190,7 @@ float_binary!(binary_f64, f64, f64::powf);
 macro_rules! integer_binary {
     ($name:ident, $integer:ty) => {
         #[inline(always)]
-        pub(super) fn $name(map: Binary, x: &[$integer], y: &[$integer], out: &mut [$integer]) {
+        fn $name(map: Binary, x: &[$integer], y: &[$integer], out: &mut [$integer]) {
             match map {
                 Binary::Add => each!(x, y, out, |a, b| a.wrapping_add(b)),
                 Binary::Sub => each!(x, y, out, |a, b| a.wrapping_sub(b)),

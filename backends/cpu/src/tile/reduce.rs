@@ -5,11 +5,9 @@
 
 use anygrad_core::kernel::{Extremum, Reduction};
 
-use super::execute::Tile;
+use super::execute::{Level, Tile, apart};
 use super::{Accumulator, How, Lane, Shape};
 
-/// Values side by side while a row is reduced: two AVX-512 vectors.
-const WIDTH: usize = 32;
 /// Steps of columns summed in f32 before they go to f64.
 const BLOCK: usize = 32;
 
@@ -24,10 +22,12 @@ pub(super) trait Number: Copy + PartialOrd + Default {
     /// `self` where the mask's bits are set, else `other`: through bits, because of `if`s per lane the compiler makes masked
     /// stores, which AMD's processors before Zen 4 do in microcode.
     fn or(self, other: Self, mask: u32) -> Self;
+    /// [`fold`], compiled for this level once.
+    fn fold<L: Level>(how: Reduction, x: &[Self], inner: usize, out: &mut [Self]);
 }
 
 macro_rules! number {
-    ($type:ty, $one:expr, $low:expr, $high:expr, $plus:expr, $times:expr, $nan:expr, $or:expr) => {
+    ($type:ty, $width:literal, $one:expr, $low:expr, $high:expr, $plus:expr, $times:expr, $nan:expr, $or:expr) => {
         impl Number for $type {
             const ONE: Self = $one;
             const LOWEST: Self = $low;
@@ -48,12 +48,18 @@ macro_rules! number {
             fn or(self, other: Self, mask: u32) -> Self {
                 $or(self, other, mask)
             }
+            #[inline(always)]
+            fn fold<L: Level>(how: Reduction, x: &[Self], inner: usize, out: &mut [Self]) {
+                apart!(L, fold::<Self, $width>(how, x, inner, out));
+            }
         }
     };
 }
 
+// Widths are values side by side while a row is reduced: two AVX-512 vectors of f32.
 number!(
     f32,
+    32,
     1.0,
     f32::NEG_INFINITY,
     f32::INFINITY,
@@ -64,6 +70,7 @@ number!(
 );
 number!(
     f64,
+    8,
     1.0,
     f64::NEG_INFINITY,
     f64::INFINITY,
@@ -75,10 +82,10 @@ number!(
         f64::from_bits(a.to_bits() & m | b.to_bits() & !m)
     }
 );
-number!(i32, 1, i32::MIN, i32::MAX, i32::wrapping_add, i32::wrapping_mul, |_| false, |a, b, m: u32| {
+number!(i32, 8, 1, i32::MIN, i32::MAX, i32::wrapping_add, i32::wrapping_mul, |_| false, |a, b, m: u32| {
     a & m as i32 | b & !(m as i32)
 });
-number!(u32, 1, u32::MIN, u32::MAX, u32::wrapping_add, u32::wrapping_mul, |_| false, |a, b, m: u32| a & m | b & !m);
+number!(u32, 8, 1, u32::MIN, u32::MAX, u32::wrapping_add, u32::wrapping_mul, |_| false, |a, b, m: u32| a & m | b & !m);
 
 #[inline(always)]
 fn larger<T: Number>(a: T, b: T) -> T {
@@ -90,89 +97,106 @@ fn smaller<T: Number>(a: T, b: T) -> T {
     if a.is_nan() | (a <= b) { a } else { b }
 }
 
-macro_rules! fold_with {
-    ($x:expr, $neutral:expr, $op:path) => {{
-        let mut side = [$neutral; WIDTH];
-        let chunks = $x.chunks_exact(WIDTH);
-        let rest = chunks.remainder();
-        for chunk in chunks {
-            for (a, &b) in side.iter_mut().zip(chunk) {
-                *a = $op(*a, b);
-            }
-        }
-        for (a, &b) in side.iter_mut().zip(rest) {
-            *a = $op(*a, b);
+/// Each row's one number of many, in a fixed tree of `WIDTH` lanes.
+#[inline(always)]
+fn fold_rows<T: Number, const WIDTH: usize>(
+    x: &[T],
+    inner: usize,
+    out: &mut [T],
+    neutral: T,
+    op: impl Fn(T, T) -> T + Copy,
+) {
+    for (row, out) in out.iter_mut().enumerate() {
+        let mut side = [neutral; WIDTH];
+        let take = |side: &mut [T; WIDTH], chunk: &[T; WIDTH]| {
+            side.iter_mut().zip(chunk).for_each(|(a, &b)| *a = op(*a, b));
+        };
+        let (chunks, rest) = x[row * inner..][..inner].as_chunks::<WIDTH>();
+        chunks.iter().for_each(|chunk| take(&mut side, chunk));
+        if !rest.is_empty() {
+            // A chunk filled up, not a loop: the compiler would unroll that, and it is here once per type and operation.
+            let mut chunk = [neutral; WIDTH];
+            chunk[..rest.len()].copy_from_slice(rest);
+            take(&mut side, &chunk);
         }
         let mut width = WIDTH / 2;
         while width > 0 {
             for i in 0..width {
-                side[i] = $op(side[i], side[i + width]);
+                side[i] = op(side[i], side[i + width]);
             }
             width /= 2;
         }
-        side[0]
-    }};
+        *out = side[0];
+    }
 }
 
-/// One number of many, in a fixed tree.
+/// Rows of `inner` numbers each, reduced. Large code: [`Number::fold`] has it once per type and level.
 #[inline(always)]
-pub(super) fn fold<T: Number>(how: Reduction, x: &[T]) -> T {
+fn fold<T: Number, const WIDTH: usize>(how: Reduction, x: &[T], inner: usize, out: &mut [T]) {
     match how {
-        Reduction::Sum => fold_with!(x, T::default(), T::plus),
-        Reduction::Prod => fold_with!(x, T::ONE, T::times),
-        Reduction::Max => fold_with!(x, T::LOWEST, larger),
-        Reduction::Min => fold_with!(x, T::HIGHEST, smaller),
+        Reduction::Sum => fold_rows::<T, WIDTH>(x, inner, out, T::default(), T::plus),
+        Reduction::Prod => fold_rows::<T, WIDTH>(x, inner, out, T::ONE, T::times),
+        Reduction::Max => fold_rows::<T, WIDTH>(x, inner, out, T::LOWEST, larger),
+        Reduction::Min => fold_rows::<T, WIDTH>(x, inner, out, T::HIGHEST, smaller),
     }
+}
+
+/// One number of many.
+#[inline(always)]
+fn fold_one<L: Level, T: Number>(how: Reduction, x: &[T]) -> T {
+    let mut value = [T::default()];
+    T::fold::<L>(how, x, x.len(), &mut value);
+    value[0]
 }
 
 /// Number of the first best value and the value; `None` if there are none.
 #[inline(always)]
-fn best<T: Number>(which: Extremum, x: &[T]) -> Option<(usize, T)> {
-    let value = match which {
-        Extremum::Max => fold::<T>(Reduction::Max, x),
-        Extremum::Min => fold::<T>(Reduction::Min, x),
-    };
+fn best<L: Level, T: Number>(which: Extremum, x: &[T]) -> Option<(usize, T)> {
+    let value = fold_one::<L, T>(
+        match which {
+            Extremum::Max => Reduction::Max,
+            Extremum::Min => Reduction::Min,
+        },
+        x,
+    );
     let at = x.iter().position(|a| *a == value || a.is_nan())?;
     Some((at, x[at]))
 }
 
 #[inline(always)]
-fn rows_of<T: Number>(tile: &Tile<'_>, how: Reduction, x: usize, result: usize) {
-    let inner = tile.program.inner;
-    let values = tile.read::<T>(x, tile.inner_lanes);
-    for (row, out) in tile.write::<T>(result, tile.outer_lanes).iter_mut().enumerate() {
-        *out = fold(how, &values[row * inner..][..inner]);
-    }
+fn rows_of<L: Level, T: Number>(tile: &Tile<'_>, how: Reduction, x: usize, result: usize) {
+    let out = tile.write::<T>(result, tile.outer_lanes);
+    T::fold::<L>(how, tile.read::<T>(x, tile.inner_lanes), tile.program.inner, out);
 }
 
 /// Reduces every row of a tile of whole rows.
 #[inline(always)]
-pub(super) fn rows(tile: &Tile<'_>, how: Reduction, lane: Lane, x: usize, result: usize) {
+pub(super) fn rows<L: Level>(tile: &Tile<'_>, how: Reduction, lane: Lane, x: usize, result: usize) {
     match lane {
-        Lane::F32 => rows_of::<f32>(tile, how, x, result),
-        Lane::F64 => rows_of::<f64>(tile, how, x, result),
-        Lane::I32 => rows_of::<i32>(tile, how, x, result),
-        Lane::U32 => rows_of::<u32>(tile, how, x, result),
+        Lane::F32 => rows_of::<L, f32>(tile, how, x, result),
+        Lane::F64 => rows_of::<L, f64>(tile, how, x, result),
+        Lane::I32 => rows_of::<L, i32>(tile, how, x, result),
+        Lane::U32 => rows_of::<L, u32>(tile, how, x, result),
     }
 }
 
 #[inline(always)]
-fn arg_rows_of<T: Number>(tile: &Tile<'_>, which: Extremum, x: usize, result: usize) {
+fn arg_rows_of<L: Level, T: Number>(tile: &Tile<'_>, which: Extremum, x: usize, result: usize) {
     let inner = tile.program.inner;
     let values = tile.read::<T>(x, tile.inner_lanes);
     for (row, out) in tile.write::<i32>(result, tile.outer_lanes).iter_mut().enumerate() {
-        *out = best(which, &values[row * inner..][..inner]).map_or(0, |(at, _)| at as i32);
+        *out = best::<L, T>(which, &values[row * inner..][..inner]).map_or(0, |(at, _)| at as i32);
     }
 }
 
 /// The first best value's number in every row of a tile of whole rows.
 #[inline(always)]
-pub(super) fn arg_rows(tile: &Tile<'_>, which: Extremum, lane: Lane, x: usize, result: usize) {
+pub(super) fn arg_rows<L: Level>(tile: &Tile<'_>, which: Extremum, lane: Lane, x: usize, result: usize) {
     match lane {
-        Lane::F32 => arg_rows_of::<f32>(tile, which, x, result),
-        Lane::F64 => arg_rows_of::<f64>(tile, which, x, result),
-        Lane::I32 => arg_rows_of::<i32>(tile, which, x, result),
-        Lane::U32 => arg_rows_of::<u32>(tile, which, x, result),
+        Lane::F32 => arg_rows_of::<L, f32>(tile, which, x, result),
+        Lane::F64 => arg_rows_of::<L, f64>(tile, which, x, result),
+        Lane::I32 => arg_rows_of::<L, i32>(tile, which, x, result),
+        Lane::U32 => arg_rows_of::<L, u32>(tile, which, x, result),
     }
 }
 
@@ -217,13 +241,13 @@ pub(super) fn reset(tile: &Tile<'_>, a: &Accumulator) {
 
 /// Takes this step's values in: a tile along one long row, or one point of every column.
 #[inline(always)]
-pub(super) fn accumulate(tile: &Tile<'_>, number: usize) {
+pub(super) fn accumulate<L: Level>(tile: &Tile<'_>, number: usize) {
     let a = &tile.program.accumulators[number];
     match a.lane {
-        Lane::F32 => accumulate_lanes::<f32>(tile, a),
-        Lane::F64 => accumulate_lanes::<f64>(tile, a),
-        Lane::I32 => accumulate_lanes::<i32>(tile, a),
-        Lane::U32 => accumulate_lanes::<u32>(tile, a),
+        Lane::F32 => accumulate_lanes::<L, f32>(tile, a),
+        Lane::F64 => accumulate_lanes::<L, f64>(tile, a),
+        Lane::I32 => accumulate_lanes::<L, i32>(tile, a),
+        Lane::U32 => accumulate_lanes::<L, u32>(tile, a),
     }
     if a.is_wide() && (tile.program.shape == Shape::Long || (tile.step + 1).is_multiple_of(BLOCK)) {
         flush(tile, a);
@@ -231,14 +255,14 @@ pub(super) fn accumulate(tile: &Tile<'_>, number: usize) {
 }
 
 #[inline(always)]
-fn accumulate_lanes<T: Number>(tile: &Tile<'_>, a: &Accumulator) {
+fn accumulate_lanes<L: Level, T: Number>(tile: &Tile<'_>, a: &Accumulator) {
     let source = tile.read::<T>(a.source, tile.inner_lanes);
     let sums = tile.write::<T>(a.value, tile.outer_lanes);
     if tile.program.shape == Shape::Long {
         match a.how {
-            How::Reduce(how) => sums[0] = combine(how, sums[0], fold(how, source)),
+            How::Reduce(how) => sums[0] = combine(how, sums[0], fold_one::<L, T>(how, source)),
             How::Arg(which) => {
-                if let Some((at, value)) = best(which, source) {
+                if let Some((at, value)) = best::<L, T>(which, source) {
                     let numbers = tile.write::<i32>(a.second, 1);
                     take_better(which, &mut sums[0], &mut numbers[0], value, (tile.inner_start + at) as i32);
                 }
