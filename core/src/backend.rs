@@ -86,6 +86,8 @@ pub struct Limits {
     pub alignment: usize,
     /// How many buffers one kernel can see (inputs and outputs together).
     pub bindings: usize,
+    /// Whether what a kernel reads and what it writes must lie in different buffers, unless it is an update in place.
+    pub apart: bool,
     /// All memory that may be used, in bytes, if that is known.
     pub memory_bytes: Option<u64>,
 }
@@ -141,8 +143,7 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Number of external buffers.
     pub externals: usize,
-    /// Sizes in bytes of the plan's own scratch buffers ("slabs"). What a kernel reads and what it writes are never in
-    /// one slab, unless it is an update in place.
+    /// Sizes in bytes of the plan's own scratch buffers ("slabs").
     pub slabs: Vec<usize>,
 }
 

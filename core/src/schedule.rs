@@ -15,6 +15,7 @@ pub(crate) mod group;
 pub(crate) mod heavy;
 pub(crate) mod materialize;
 pub(crate) mod memory;
+mod pack;
 pub(crate) mod place;
 pub(crate) mod recompute;
 pub(crate) mod slices;

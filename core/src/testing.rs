@@ -58,7 +58,14 @@ impl Backend for Store {
     }
 
     fn limits(&self) -> Limits {
-        Limits { buffer_bytes: 1 << 30, binding_bytes: 1 << 30, alignment: 32, bindings: 8, memory_bytes: None }
+        Limits {
+            buffer_bytes: 1 << 30,
+            binding_bytes: 1 << 30,
+            alignment: 32,
+            bindings: 8,
+            apart: true,
+            memory_bytes: None,
+        }
     }
 
     fn supports(&self, _: DType) -> bool {

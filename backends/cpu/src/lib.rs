@@ -88,6 +88,7 @@ impl Backend for Cpu {
             binding_bytes: isize::MAX as u64,
             alignment: ALIGNMENT,
             bindings: usize::MAX,
+            apart: false,
             memory_bytes: None,
         }
     }

@@ -194,6 +194,8 @@ impl Backend for Gpu {
             alignment: (limits.min_storage_buffer_offset_alignment as usize).max(16),
             // One is left for scratch memory.
             bindings: limits.max_storage_buffers_per_shader_stage as usize - 1,
+            // One usage per buffer and dispatch.
+            apart: true,
             memory_bytes: None,
         }
     }

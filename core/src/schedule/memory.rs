@@ -1,7 +1,8 @@
 //! Order and memory: kernels in topological order, values in blocks, blocks in slabs by their lifetimes, and the exact
 //! stretch of each buffer that each kernel sees.
 //!
-//! Invariants: a kernel's inputs and outputs lie in different slabs unless it updates in place; every reader of a
+//! Invariants: a kernel's inputs and outputs do not overlap unless it updates in place (where a device cannot tell parts of a
+//! buffer from each other, they lie in different slabs); every reader of a
 //! variable's old value runs before the kernel that overwrites it.
 
 use crate::backend::{Binding, Limits, Plan, Slot, Step};
@@ -12,11 +13,10 @@ use crate::schedule::collapse;
 use crate::schedule::emit::Emitted;
 use crate::schedule::emit::NeedsBuffer;
 use crate::schedule::group::Groups;
-use crate::schedule::place::{Home, Placement, place};
+use crate::schedule::pack::{Life, pack};
+use crate::schedule::place::{Block, Home, Placement, place};
 use crate::schedule::slices::{self, Part};
 use crate::view::{Layout, View};
-use std::cmp::Reverse;
-use std::collections::BTreeSet;
 
 /// Orders kernels, gives values memory, and binds.
 pub(crate) fn plan(
@@ -28,8 +28,8 @@ pub(crate) fn plan(
 ) -> Result<Schedule, NeedsBuffer> {
     let placement = place(graph, groups, kernels, limits)?;
     let order = order(&placement);
-    let (slab_of, slabs) = slabs(graph, &placement, &order);
-    let steps = order.iter().flat_map(|&k| steps(graph, places, &placement, k, &slab_of, limits)).collect();
+    let (place_of, slabs) = slabs(graph, &placement, &order, limits);
+    let steps = order.iter().flat_map(|&k| steps(graph, places, &placement, k, &place_of, limits)).collect();
     let output_bytes = graph.outputs.iter().map(|&node| bytes(graph, node)).collect();
     let externals = graph.externals + graph.outputs.len();
     let written = graph.updates.iter().map(|u| u.0).collect();
@@ -70,57 +70,41 @@ fn order(placement: &Placement) -> Vec<usize> {
     order
 }
 
-/// For each scratch block its slab, and the slabs' sizes. A freed slab is taken by the block that fits it best.
-fn slabs(graph: &Graph, placement: &Placement, order: &[usize]) -> (Vec<Option<usize>>, Vec<usize>) {
-    let blocks = placement.blocks.len();
-    let (mut first, mut last) = (vec![usize::MAX; blocks], vec![0; blocks]);
+/// For each scratch block its slab and first byte, and the slabs' sizes.
+fn slabs(
+    graph: &Graph,
+    placement: &Placement,
+    order: &[usize],
+    limits: &Limits,
+) -> (Vec<Option<(usize, usize)>>, Vec<usize>) {
+    let mut number = vec![None; placement.blocks.len()];
+    let mut lives: Vec<Life> = Vec::new();
     for (position, &kernel) in order.iter().enumerate() {
         let k = &placement.kernels[kernel];
-        for node in k.sources.iter().map(|s| s.0).chain(k.targets.iter().copied()) {
-            let block = placement.find(graph, node).0;
-            first[block] = first[block].min(position);
-            last[block] = last[block].max(position);
-        }
-        for &(block, _) in placement.extra_targets[kernel].iter() {
-            first[block] = first[block].min(position);
-            last[block] = last[block].max(position);
-        }
-    }
-    let mut begins: Vec<Vec<usize>> = vec![Vec::new(); order.len()];
-    for block in 0..blocks {
-        if first[block] != usize::MAX && matches!(placement.blocks[block].home, Home::Scratch) {
-            begins[first[block]].push(block);
-        }
-    }
-    let mut slab_of = vec![None; blocks];
-    let mut sizes: Vec<usize> = Vec::new();
-    let mut free: BTreeSet<(usize, usize)> = BTreeSet::new();
-    let mut ends: Vec<Vec<usize>> = vec![Vec::new(); order.len()];
-    for position in 0..order.len() {
-        // Large blocks choose first.
-        begins[position].sort_by_key(|&b| Reverse(placement.blocks[b].bytes));
-        for &block in &begins[position] {
-            let need = placement.blocks[block].bytes;
-            let best = free.range((need, 0)..).next().or_else(|| free.iter().next_back()).copied();
-            let slab = match best {
-                Some((size, slab)) => {
-                    free.remove(&(size, slab));
-                    sizes[slab] = size.max(need);
-                    slab
-                }
-                None => {
-                    sizes.push(need);
-                    sizes.len() - 1
-                }
-            };
-            slab_of[block] = Some(slab);
-            ends[last[block]].push(slab);
-        }
-        for &slab in &ends[position] {
-            free.insert((sizes[slab], slab));
+        let mut used = |block: usize| -> Option<usize> {
+            let Block { home: Home::Scratch, bytes } = placement.blocks[block] else { return None };
+            let life = *number[block].get_or_insert_with(|| {
+                let bytes = bytes.next_multiple_of(limits.alignment);
+                lives.push(Life { bytes, first: position, last: position, apart: Vec::new() });
+                lives.len() - 1
+            });
+            lives[life].last = position;
+            Some(life)
+        };
+        let sources: Vec<usize> =
+            k.sources.iter().filter_map(|&(node, _)| used(placement.find(graph, node).0)).collect();
+        let outputs = k.targets.iter().enumerate();
+        let targets: Vec<usize> =
+            outputs.filter_map(|(i, &node)| used(placement.target(graph, kernel, i, node).0)).collect();
+        if limits.apart {
+            for (&a, &b) in sources.iter().flat_map(|a| targets.iter().map(move |b| (a, b))).filter(|(a, b)| a != b) {
+                lives[a].apart.push(b);
+                lives[b].apart.push(a);
+            }
         }
     }
-    (slab_of, sizes)
+    let (places, sizes) = pack(&lives, usize::try_from(limits.buffer_bytes).unwrap_or(usize::MAX));
+    (number.into_iter().map(|life| life.map(|life: usize| places[life])).collect(), sizes)
 }
 
 /// One kernel, in as many parts as it takes for every binding to be short enough for the device.
@@ -129,10 +113,10 @@ fn steps(
     places: &Places,
     placement: &Placement,
     number: usize,
-    slab_of: &[Option<usize>],
+    place_of: &[Option<(usize, usize)>],
     limits: &Limits,
 ) -> Vec<Step> {
-    let bound = |part: &Part| step(graph, places, placement, number, part, slab_of, limits);
+    let bound = |part: &Part| step(graph, places, placement, number, part, place_of, limits);
     let longest = |step: &Step| step.bindings.iter().map(|b| b.bytes as u64).max().unwrap_or(0);
     let mut pending = vec![Part::whole(placement.kernels[number].kernel.clone())];
     let mut steps = Vec::new();
@@ -157,37 +141,41 @@ fn step(
     placement: &Placement,
     number: usize,
     part: &Part,
-    slab_of: &[Option<usize>],
+    place_of: &[Option<(usize, usize)>],
     limits: &Limits,
 ) -> Step {
     let emitted = &placement.kernels[number];
     let mut kernel = part.kernel.clone();
     let mut bindings = Vec::new();
-    let slot = |block: usize| match (placement.blocks[block].home, slab_of[block]) {
-        (Home::External(k), _) => Slot::External(k),
-        (Home::Output(i), _) => Slot::External(graph.externals + i),
-        (Home::Scratch, slab) => Slot::Slab(slab.unwrap_or_default()),
+    // The block's buffer, and where in it the block begins, in elements.
+    let slot = |block: usize, size: usize| match (placement.blocks[block].home, place_of[block]) {
+        (Home::External(k), _) => (Slot::External(k), 0),
+        (Home::Output(i), _) => (Slot::External(graph.externals + i), 0),
+        (Home::Scratch, place) => place.map_or((Slot::Slab(0), 0), |(slab, byte)| (Slot::Slab(slab), byte / size)),
     };
     for (input, &(node, offset)) in emitted.sources.iter().enumerate() {
         let (block, start) = placement.find(graph, node);
-        let start = start + part.shifts[input];
         let size = kernel.inputs[input].dtype.size();
+        let (slot, begin) = slot(block, size);
+        let start = begin + start + part.shifts[input];
         let range = touched(&kernel, input).unwrap_or((0, 0));
         let (first, len) = stretch(start + offset, range, size, limits.alignment);
         move_input(&mut kernel, input, (start + offset) as isize - first as isize);
         kernel.inputs[input].len = len;
         let bytes = (len * size).next_multiple_of(4);
-        bindings.push(Binding { slot: slot(block), offset: first * size, bytes });
+        bindings.push(Binding { slot, offset: first * size, bytes });
     }
     for (output, &node) in emitted.targets.iter().enumerate() {
         let (block, start) = placement.target(graph, number, output, node);
         let out = &mut kernel.outputs[output];
         let size = out.slice.dtype.size();
+        let (slot, begin) = slot(block, size);
+        let start = begin + start;
         let range = view_range(&out.view).unwrap_or((0, 0));
         let (first, len) = stretch(start, range, size, limits.alignment);
         out.view.offset += start as isize - first as isize;
         out.slice.len = len;
-        bindings.push(Binding { slot: slot(block), offset: first * size, bytes: (len * size).next_multiple_of(4) });
+        bindings.push(Binding { slot, offset: first * size, bytes: (len * size).next_multiple_of(4) });
     }
     for output in 0..kernel.outputs.len() {
         let own = bindings[kernel.inputs.len() + output];
