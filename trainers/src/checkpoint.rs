@@ -7,7 +7,7 @@ mod names;
 mod numbers;
 pub mod store;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -64,7 +64,7 @@ fn serialize(place: &str, tensors: Vec<(String, DType, Vec<usize>, Vec<u8>)>) ->
         views.push((name, view));
     }
     // PyTorch's loaders ask for this entry.
-    let about = HashMap::from([("format".to_string(), "pt".to_string())]);
+    let about = [("format".to_string(), "pt".to_string())].into_iter().collect();
     safetensors::serialize(views, Some(about)).map_err(|error| malformed(place, &error))
 }
 

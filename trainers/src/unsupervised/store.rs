@@ -1,7 +1,7 @@
 //! Saving and loading of fitted models: one safetensors file; its header carries the model's kind and settings as JSON under
 //! the key `anygrad`. Arrays can be read by any safetensors reader.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anygrad_core::{DType, Device, Error, Result, Tensor};
@@ -151,7 +151,8 @@ pub trait Model: Sized {
             views.push((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(malformed)?));
         }
         let text = Value::Object(std::mem::take(&mut parts.settings)).to_string();
-        let bytes = safetensors::serialize(views, Some(HashMap::from([(KEY.to_string(), text)]))).map_err(malformed)?;
+        let about = [(KEY.to_string(), text)].into_iter().collect();
+        let bytes = safetensors::serialize(views, Some(about)).map_err(malformed)?;
         write_whole(path, &bytes)
     }
 

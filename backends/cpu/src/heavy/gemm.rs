@@ -1,14 +1,16 @@
-//! Matrix products of f32 on AVX2, one thread: panels of [`LANES`] columns of the right side are packed, the left side is read
+//! Matrix products on one thread, of f64, and of f32 where the machine has AVX2 (and not more): panels of [`LANES`] columns of the right side are packed, the left side is read
 //! in place or, where it is transposed and read often, packed in strips of rows.
 //!
-//! The crate `gemm` keeps f64, AVX-512 and other processors; figures of both: `benches/README.md`.
+//! The crate `gemm` multiplies f32 on AVX-512 and other processors; figures of both: `benches/README.md`.
 //! Source: Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008), with small blocks: two
 //! threads of a shared machine have little cache for themselves.
 #![expect(unsafe_code, reason = "matrices are raw memory")]
 
+use std::mem::MaybeUninit;
+
 use anygrad_core::DType;
 
-use super::lanes::{Rows, Turns, turns};
+use super::lanes::Rows;
 use super::panel::{LANES, Number, Product};
 use super::real::Matrix;
 
@@ -25,12 +27,15 @@ const OFTEN: usize = 96;
 
 /// Bytes of the room that [`multiply`] needs for a product of at most these sizes; none where `gemm` multiplies.
 pub(super) fn room([m, n, k]: [usize; 3], dtype: DType) -> usize {
-    let own = is_ours() && dtype != DType::F64;
     let panels = n.next_multiple_of(LANES).min(COLUMNS) + m.next_multiple_of(STRIP).min(ROWS);
-    if own { k.min(DEPTH) * panels * 4 } else { 0 }
+    match dtype {
+        DType::F64 => k.min(DEPTH) * panels * 8,
+        _ if is_ours() => k.min(DEPTH) * panels * 4,
+        _ => 0,
+    }
 }
 
-/// Whether this machine is one for which the products here are made.
+/// Whether this machine is one for which the products of f32 here are made.
 fn is_ours() -> bool {
     #[cfg(target_arch = "x86_64")]
     return crate::tile::level() == 3;
@@ -38,9 +43,9 @@ fn is_ours() -> bool {
     return false;
 }
 
-/// Whether [`multiply`] is the better one here: else its caller uses `gemm`.
-pub(super) fn suits([m, n, k]: [usize; 3], c: Matrix<f32>) -> bool {
-    is_ours() && c.column == 1 && m >= 4 && n >= 4 && k >= 1
+/// Whether [`multiply`] is the better one here for f32: else its caller uses `gemm`.
+pub(super) fn suits([m, n, k]: [usize; 3]) -> bool {
+    is_ours() && m >= 4 && n >= 4 && k >= 1
 }
 
 /// About equal parts of `n`, at most `most` each, in multiples of `unit`.
@@ -48,21 +53,21 @@ fn part(n: usize, most: usize, unit: usize) -> usize {
     n.div_ceil(n.div_ceil(most)).next_multiple_of(unit)
 }
 
-/// `c = a b`, or `c += a b` if `add`, where [`suits`] says so.
+/// `c = a b`, or `c += a b` if `add`; sums of at least one term, `c` with rows of neighbours.
 ///
 /// # Safety
 /// All elements of the three matrices must be inside of memory that this thread may use, `c`'s and the room alone.
-pub(super) unsafe fn multiply(
+pub(super) unsafe fn multiply<T: Number>(
     [m, n, k]: [usize; 3],
-    c: Matrix<f32>,
+    c: Matrix<T>,
     add: bool,
-    [a, b]: [Matrix<f32>; 2],
-    panels: *mut f32,
+    [a, b]: [Matrix<T>; 2],
+    panels: *mut T,
 ) {
     let (depth, columns) = (part(k, DEPTH, 1), part(n, COLUMNS, LANES));
     let strips = a.column != 1 && n >= OFTEN;
     let rows = part(m, ROWS, STRIP);
-    let (product, turns) = (f32::loops().product, turns());
+    let product = T::loops().product;
     let packed = panels.wrapping_add(depth * columns);
     for column in (0..n).step_by(columns) {
         let width = columns.min(n - column);
@@ -70,7 +75,7 @@ pub(super) unsafe fn multiply(
             let terms = depth.min(k - from);
             let right = Matrix { start: b.start.wrapping_add(from * b.row + column * b.column), ..b };
             // SAFETY: the caller's promise; the room holds `depth x columns` numbers.
-            unsafe { pack_panels(turns, right, terms, width, panels) };
+            unsafe { pack_panels(right, terms, width, panels) };
             for row in (0..m).step_by(rows) {
                 let height = rows.min(m - row);
                 let left = Matrix { start: a.start.wrapping_add(row * a.row + from * a.column), ..a };
@@ -96,17 +101,18 @@ pub(super) unsafe fn multiply(
 /// # Safety
 /// As for [`multiply`]; `b` has `k` rows of [`LANES`] numbers.
 #[inline]
-unsafe fn block(
-    product: Product<f32>,
+unsafe fn block<T: Number>(
+    product: Product<T>,
     [m, lanes, k]: [usize; 3],
-    c: Matrix<f32>,
+    c: Matrix<T>,
     add: bool,
-    (a, strips): (Matrix<f32>, bool),
-    b: *const f32,
+    (a, strips): (Matrix<T>, bool),
+    b: *const T,
 ) {
-    let mut part = [0.0_f32; ROWS * LANES];
+    let mut part = MaybeUninit::<[T; ROWS * LANES]>::uninit();
+    let part = part.as_mut_ptr().cast::<T>();
     let whole = lanes == LANES;
-    let (to, row, sum) = if whole { (c.start, c.row, add) } else { (part.as_mut_ptr(), LANES, false) };
+    let (to, row, sum) = if whole { (c.start, c.row, add) } else { (part, LANES, false) };
     // SAFETY: the caller's promise; `part` holds `ROWS` rows.
     unsafe {
         if strips {
@@ -118,10 +124,10 @@ unsafe fn block(
             product([m, k], a, (b, LANES), (to, row), sum);
         }
         if !whole {
-            for (i, part) in part.chunks_exact(LANES).take(m).enumerate() {
-                for (lane, x) in part.iter().take(lanes).enumerate() {
-                    let to = c.start.add(i * c.row + lane);
-                    *to = if add { *to + x } else { *x };
+            for i in 0..m {
+                for lane in 0..lanes {
+                    let (to, x) = (c.start.add(i * c.row + lane), *part.add(i * LANES + lane));
+                    *to = if add { *to + x } else { x };
                 }
             }
         }
@@ -132,28 +138,25 @@ unsafe fn block(
 ///
 /// # Safety
 /// `b` is `k x n`, `to` has room for its panels.
-unsafe fn pack_panels(turns: Option<Turns>, b: Matrix<f32>, k: usize, n: usize, to: *mut f32) {
+unsafe fn pack_panels<T: Number>(b: Matrix<T>, k: usize, n: usize, to: *mut T) {
     for column in (0..n).step_by(LANES) {
         let lanes = LANES.min(n - column);
         let (from, to) = (b.start.wrapping_add(column * b.column), to.wrapping_add(column * k));
         // SAFETY: the caller's promise.
         unsafe {
-            match turns {
-                Some(turns) if b.row == 1 => {
-                    (turns.to_lanes)(Rows { start: from, apart: b.column, rows: lanes, length: k }, to);
+            if b.row == 1 && T::to_lanes(Rows { start: from, apart: b.column, rows: lanes, length: k }, to) {
+                continue;
+            }
+            if b.column == 1 && lanes == LANES {
+                for i in 0..k {
+                    to.add(i * LANES).cast::<[T; LANES]>().write(*from.add(i * b.row).cast::<[T; LANES]>());
                 }
-                _ if b.column == 1 && lanes == LANES => {
-                    for i in 0..k {
-                        to.add(i * LANES).cast::<[f32; LANES]>().write(*from.add(i * b.row).cast::<[f32; LANES]>());
-                    }
-                }
-                _ => {
-                    for i in 0..k {
-                        for lane in 0..LANES {
-                            let x = if lane < lanes { *from.add(i * b.row + lane * b.column) } else { 0.0 };
-                            *to.add(i * LANES + lane) = x;
-                        }
-                    }
+                continue;
+            }
+            for i in 0..k {
+                for lane in 0..LANES {
+                    let x = if lane < lanes { *from.add(i * b.row + lane * b.column) } else { T::default() };
+                    *to.add(i * LANES + lane) = x;
                 }
             }
         }
@@ -164,7 +167,7 @@ unsafe fn pack_panels(turns: Option<Turns>, b: Matrix<f32>, k: usize, n: usize, 
 ///
 /// # Safety
 /// `a` is `m x k`, `to` has room for its strips.
-unsafe fn pack_strips(a: Matrix<f32>, m: usize, k: usize, to: *mut f32) {
+unsafe fn pack_strips<T: Number>(a: Matrix<T>, m: usize, k: usize, to: *mut T) {
     for row in (0..m).step_by(STRIP) {
         let (from, to) = (a.start.wrapping_add(row * a.row), to.wrapping_add(row * k));
         let whole = a.row == 1 && row + STRIP <= m;
@@ -172,8 +175,8 @@ unsafe fn pack_strips(a: Matrix<f32>, m: usize, k: usize, to: *mut f32) {
             // SAFETY: the caller's promise.
             unsafe {
                 if whole {
-                    let strip = from.add(i * a.column).cast::<[f32; STRIP]>().read();
-                    to.add(i * STRIP).cast::<[f32; STRIP]>().write(strip);
+                    let strip = from.add(i * a.column).cast::<[T; STRIP]>().read();
+                    to.add(i * STRIP).cast::<[T; STRIP]>().write(strip);
                 } else {
                     for r in 0..STRIP.min(m - row) {
                         *to.add(i * STRIP + r) = *from.add(i * a.column + r * a.row);

@@ -6,8 +6,8 @@ use super::panel::LANES;
 
 /// Rows of a matrix: first element, elements from one row to the next, rows (at most [`LANES`]), and their length.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rows {
-    pub(super) start: *mut f32,
+pub(super) struct Rows<T> {
+    pub(super) start: *mut T,
     pub(super) apart: usize,
     pub(super) rows: usize,
     pub(super) length: usize,
@@ -18,9 +18,9 @@ pub(super) struct Rows {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turns {
     /// Rows to `[length][LANES]`; lanes without a row become 0.
-    pub(super) to_lanes: unsafe fn(Rows, *mut f32),
+    pub(super) to_lanes: unsafe fn(Rows<f32>, *mut f32),
     /// `[length][LANES]` to rows.
-    pub(super) from_lanes: unsafe fn(*const f32, Rows),
+    pub(super) from_lanes: unsafe fn(*const f32, Rows<f32>),
 }
 
 /// The transpositions of this machine.
@@ -56,7 +56,7 @@ mod avx2 {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn to_lanes(from: Rows, to: *mut f32) {
+    pub(super) unsafe fn to_lanes(from: Rows<f32>, to: *mut f32) {
         // SAFETY: the caller's promise.
         unsafe {
             let full = if from.length >= WIDE { from.rows / WIDE } else { 0 };
@@ -84,7 +84,7 @@ mod avx2 {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn from_lanes(from: *const f32, to: Rows) {
+    pub(super) unsafe fn from_lanes(from: *const f32, to: Rows<f32>) {
         // SAFETY: the caller's promise.
         unsafe {
             let full = if to.length >= WIDE { to.rows / WIDE } else { 0 };

@@ -7,6 +7,7 @@
 
 use std::ops::{Div, Mul, Sub};
 
+use super::lanes::{self, Rows};
 use super::real::{Matrix, Real};
 use crate::tile::math;
 
@@ -37,6 +38,12 @@ pub(super) trait Number:
 
     /// The loops over panels, compiled for this machine.
     fn loops() -> Loops<Self>;
+
+    /// Rows to `[length][LANES]`, zeros in lanes without a row; false, and nothing, where this machine has no fast way.
+    ///
+    /// # Safety
+    /// All elements that the arguments describe must be inside of memory that this thread may use.
+    unsafe fn to_lanes(from: Rows<Self>, to: *mut Self) -> bool;
 }
 
 /// The signature of [`product`].
@@ -91,7 +98,7 @@ macro_rules! loops {
 }
 
 macro_rules! number {
-    ($type:ty, $exp:expr, $rows4:literal, $rows3:literal) => {
+    ($type:ty, $exp:expr, $turns:expr, $rows4:literal, $rows3:literal) => {
         impl Number for $type {
             const LOWEST: $type = <$type>::NEG_INFINITY;
 
@@ -129,12 +136,20 @@ macro_rules! number {
                 }
                 plain()
             }
+
+            unsafe fn to_lanes(from: Rows<$type>, to: *mut $type) -> bool {
+                // SAFETY: the caller's promise.
+                $turns.is_some_and(|turn| unsafe {
+                    turn(from, to);
+                    true
+                })
+            }
         }
     };
 }
 
-number!(f32, math::exp::<FUSED>, 12, 6);
-number!(f64, f64::exp, 12, 3);
+number!(f32, math::exp::<FUSED>, lanes::turns().map(|turns| turns.to_lanes), 12, 6);
+number!(f64, f64::exp, None::<unsafe fn(Rows<f64>, *mut f64)>, 12, 3);
 
 /// `c = a b`, or `c += a b` if `add`: `a` is `m x k` in any layout, `b` has `k` rows of [`LANES`] numbers that are
 /// `b_row` apart, `c` has `m` such rows that are `c_row` apart. `ROWS` of them are kept in registers.

@@ -21,7 +21,7 @@ pub(super) struct Matrix<T> {
 pub(super) trait Real:
     Copy + Default + PartialEq + std::ops::Add<Output = Self> + Send + Sync + 'static
 {
-    /// `c = a b`, or `c += a b` if `add`: `c` is `m x n`, the sums have `k` terms.
+    /// `c = a b`, or `c += a b` if `add`: `c` is `m x n` with rows of neighbours, the sums have `k` terms.
     ///
     /// # Safety
     /// All elements of the three matrices must be inside of memory that this thread may use, `c`'s alone; so must
@@ -29,67 +29,54 @@ pub(super) trait Real:
     unsafe fn gemm(sizes: [usize; 3], c: Matrix<Self>, add: bool, operands: [Matrix<Self>; 2], room: *mut Self);
 }
 
-/// `$own` multiplies and says true, or leaves it to `gemm`.
-macro_rules! real {
-    ($type:ty, $module:path, $own:expr) => {
-        impl Real for $type {
-            #[inline]
-            unsafe fn gemm(
-                [m, n, k]: [usize; 3],
-                c: Matrix<$type>,
-                add: bool,
-                [a, b]: [Matrix<$type>; 2],
-                room: *mut $type,
-            ) {
-                use $module as implementation;
-                if $own([m, n, k], c, add, [a, b], room) {
-                    return;
-                }
-                // The kernels are made for results whose columns are contiguous: else compute the transposed product.
-                let (m, n, c, a, b) = if c.column < c.row {
-                    let flip = |x: Matrix<$type>| Matrix { start: x.start, row: x.column, column: x.row };
-                    (n, m, flip(c), flip(b), flip(a))
-                } else {
-                    (m, n, c, a, b)
-                };
-                // SAFETY: strides and sizes describe memory that the caller vouches for.
-                unsafe {
-                    implementation::get_gemm_fn()(
-                        m,
-                        n,
-                        k,
-                        c.start,
-                        c.column as isize,
-                        c.row as isize,
-                        add,
-                        a.start,
-                        a.column as isize,
-                        a.row as isize,
-                        b.start,
-                        b.column as isize,
-                        b.row as isize,
-                        1.0,
-                        1.0,
-                        false,
-                        false,
-                        false,
-                        Parallelism::None,
-                    );
-                }
+impl Real for f64 {
+    #[inline]
+    unsafe fn gemm([m, n, k]: [usize; 3], c: Matrix<f64>, add: bool, operands: [Matrix<f64>; 2], room: *mut f64) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match k {
+                0 if !add => (0..m).for_each(|row| clear(c.start.add(row * c.row), n)),
+                0 => {}
+                _ => gemm::multiply([m, n, k], c, add, operands, room),
             }
         }
-    };
+    }
 }
 
-real!(f32, gemm_f32::gemm::f32, |sizes, c: Matrix<f32>, add, operands: [Matrix<f32>; 2], room| {
-    let suits = gemm::suits(sizes, c);
-    if suits {
-        // SAFETY: the promise of `Real::gemm`.
-        unsafe { gemm::multiply(sizes, c, add, operands, room) };
+impl Real for f32 {
+    #[inline]
+    unsafe fn gemm([m, n, k]: [usize; 3], c: Matrix<f32>, add: bool, [a, b]: [Matrix<f32>; 2], room: *mut f32) {
+        if gemm::suits([m, n, k]) {
+            // SAFETY: the caller's promise.
+            return unsafe { gemm::multiply([m, n, k], c, add, [a, b], room) };
+        }
+        // The crate's kernels are made for results whose columns are contiguous: compute the transposed product.
+        // SAFETY: strides and sizes describe memory that the caller vouches for.
+        unsafe {
+            gemm_f32::gemm::f32::get_gemm_fn()(
+                n,
+                m,
+                k,
+                c.start,
+                c.row as isize,
+                1,
+                add,
+                b.start,
+                b.row as isize,
+                b.column as isize,
+                a.start,
+                a.row as isize,
+                a.column as isize,
+                1.0,
+                1.0,
+                false,
+                false,
+                false,
+                Parallelism::None,
+            );
+        }
     }
-    suits
-});
-real!(f64, gemm_f64::gemm::f64, |_, _, _, _, _| false);
+}
 
 /// Sets `n` elements to zero.
 ///

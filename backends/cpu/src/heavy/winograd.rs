@@ -96,7 +96,7 @@ struct Plane {
 ///
 /// # Safety
 /// `planes` are whole planes of `plane`, `to` is this thread's room for them.
-unsafe fn bring(t: &Transforms, plane: Plane, planes: Rows, [from, lines, line]: [usize; 3], to: *mut f32) {
+unsafe fn bring(t: &Transforms, plane: Plane, planes: Rows<f32>, [from, lines, line]: [usize; 3], to: *mut f32) {
     let [height, width] = plane.size;
     let first = plane.padding[1].min(line / LANES);
     let count = width.min(line / LANES - first);
