@@ -4,11 +4,12 @@
 //! Invariant: inputs of a node have smaller numbers; leaves are `Input(k)`, constants and iotas; there is no `Argument`,
 //! `State` or `Detach` left. [`crate::verify`] checks it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::Arc;
 
 use crate::dtype::DType;
+use crate::hash::Map;
 use crate::op::Op;
 use crate::simplify::Builder;
 use crate::tensor::Tensor;
@@ -110,8 +111,8 @@ pub(crate) fn needed<'a>(roots: impl Iterator<Item = &'a Tensor>) -> impl Iterat
 /// Lists what `outputs` and `updates` need; `loss` is the number of the tensor whose gradients were asked for, if any were.
 pub(crate) fn linearize(outputs: &[Tensor], updates: &[(Arc<Storage>, Tensor)], loss: Option<u64>) -> Linear {
     let mut externals: Vec<External> = Vec::new();
-    let mut storages: HashMap<u64, usize> = HashMap::new();
-    let mut numbers: HashMap<u64, usize> = HashMap::new();
+    let mut storages: Map<u64, usize> = Map::default();
+    let mut numbers: Map<u64, usize> = Map::default();
     let mut builder = Builder::default();
     let mut boundary = 0;
     for tensor in needed(outputs.iter().chain(updates.iter().map(|(_, t)| t))) {

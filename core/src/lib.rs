@@ -16,6 +16,7 @@ pub mod dtype;
 pub mod error;
 pub mod grad;
 pub mod graph;
+mod hash;
 pub mod interpret;
 pub mod kernel;
 mod kernel_edit;

@@ -3,11 +3,11 @@
 //! Invariant: every rule keeps each value bit for bit but for the sign of zero, also for NaN and infinities; so
 //! `x * 0` stays. Rules look at one node and its inputs only, so building stays linear.
 
-use std::collections::HashMap;
 use std::panic::Location;
 
 use crate::dtype::Scalar;
 use crate::graph::Node;
+use crate::hash::Map;
 use crate::op::Op;
 use crate::scalar::{Binary, Unary};
 
@@ -16,7 +16,7 @@ use crate::scalar::{Binary, Unary};
 pub(crate) struct Builder {
     nodes: Vec<Node>,
     places: Vec<Option<&'static Location<'static>>>,
-    known: HashMap<Node, usize>,
+    known: Map<Node, usize>,
 }
 
 impl Builder {

@@ -83,9 +83,13 @@ impl Planned {
             results: schedule.output_bytes.iter().map(|&b| b as u64).sum(),
             ..Memory::default()
         };
-        for (k, external) in externals.iter().enumerate() {
-            let node = graph.nodes.iter().find(|n| n.op == Op::Input(k));
-            let bytes = node.map_or(0, |n| (n.len() * n.dtype.size()) as u64);
+        let mut bytes = vec![0; externals.len()];
+        for node in &graph.nodes {
+            if let Op::Input(k) = node.op {
+                bytes[k] = (node.len() * node.dtype.size()) as u64;
+            }
+        }
+        for (external, bytes) in externals.iter().zip(bytes) {
             match external {
                 External::Argument(_) => memory.arguments += bytes,
                 External::State(_) | External::Data(_) => memory.state += bytes,

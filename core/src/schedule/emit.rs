@@ -2,10 +2,9 @@
 //! operations compose into layouts on the way, equal instructions are emitted once, and what does not change along the
 //! reduced axes is computed on the outer level.
 
-use std::collections::HashMap;
-
 use crate::backend::Limits;
 use crate::graph::Graph;
+use crate::hash::{Map, Set};
 use crate::kernel::{Core, Inst, Kernel, Output, Reg, Slice};
 use crate::op::Op;
 use crate::schedule::group::{Group, Groups, Level};
@@ -44,7 +43,7 @@ impl Emitted {
 pub(crate) fn reads(graph: &Graph, groups: &Groups, group: &Group) -> Reads {
     let mut nodes = Vec::new();
     let mut pending: Vec<usize> = graph.nodes[group.stores[0].0].inputs.clone();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = Set::default();
     while let Some(node) = pending.pop() {
         if !seen.insert(node) {
             continue;
@@ -147,8 +146,8 @@ pub(crate) struct Emitter<'a> {
     pub(crate) sources: Vec<(usize, usize)>,
     body: Vec<Inst>,
     is_full: Vec<bool>,
-    known: HashMap<(usize, Layout), Reg>,
-    equal: HashMap<Inst, Reg>,
+    known: Map<(usize, Layout), Reg>,
+    equal: Map<Inst, Reg>,
 }
 
 impl<'a> Emitter<'a> {
@@ -162,8 +161,8 @@ impl<'a> Emitter<'a> {
             sources,
             body,
             is_full: Vec::new(),
-            known: HashMap::new(),
-            equal: HashMap::new(),
+            known: Map::default(),
+            equal: Map::default(),
         }
     }
 

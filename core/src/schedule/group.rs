@@ -4,10 +4,11 @@
 //! buffer, if (a) it can be said in the group's space with the group's values used only where they are computed,
 //! (b) no other kernel would have to run in between, (c) the bindings suffice, (d) enough parallelism is left.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use crate::backend::Limits;
 use crate::graph::Graph;
+use crate::hash::Map;
 use crate::op::Op;
 use crate::schedule::emit::{self, Reads};
 use crate::schedule::heavy;
@@ -48,7 +49,7 @@ pub(crate) struct Group {
     /// What is computed and may be stored.
     pub(crate) stores: Vec<(usize, Level)>,
     /// Stores that are another store in another order of axes: which one, and where each point of `outer` goes.
-    pub(crate) reordered: HashMap<usize, (usize, View)>,
+    pub(crate) reordered: Map<usize, (usize, View)>,
     /// Groups whose values this one reads.
     needs: BTreeSet<usize>,
 }
@@ -57,8 +58,11 @@ pub(crate) struct Group {
 #[derive(Debug)]
 pub(crate) struct Groups {
     pub(crate) list: Vec<Group>,
-    pub(crate) of: HashMap<usize, usize>,
+    pub(crate) of: Map<usize, usize>,
     pub(crate) stored: Vec<bool>,
+    /// For each group the last walk that came by, and the number of the present one: see [`depends`].
+    seen: Vec<u32>,
+    walk: u32,
 }
 
 impl Group {
@@ -79,7 +83,7 @@ impl Group {
             source,
             core,
             stores: vec![(node, level)],
-            reordered: HashMap::new(),
+            reordered: Map::default(),
             needs: BTreeSet::new(),
         }
     }
@@ -163,9 +167,10 @@ fn refine(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
 
 /// Forms the groups of all stored nodes.
 pub(crate) fn form(graph: &Graph, stored: &[bool], limits: &Limits, fuse: bool) -> Groups {
-    let mut groups = Groups { list: Vec::new(), of: HashMap::new(), stored: stored.to_vec() };
+    let mut groups =
+        Groups { list: Vec::new(), of: Map::default(), stored: stored.to_vec(), seen: Vec::new(), walk: 0 };
     // Last groups that read a buffer: candidates to join side by side.
-    let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut readers: Map<usize, Vec<usize>> = Map::default();
     for (node, &is_stored) in stored.iter().enumerate() {
         if !is_stored || matches!(graph.nodes[node].op, Op::Input(_) | Op::Concat) {
             continue;
@@ -236,7 +241,7 @@ pub(crate) fn concat_groups(graph: &Graph, groups: &Groups, concat: usize) -> Ve
 fn join(
     graph: &Graph,
     groups: &mut Groups,
-    readers: &HashMap<usize, Vec<usize>>,
+    readers: &Map<usize, Vec<usize>>,
     node: usize,
     alone: &Group,
     reads: &Reads,
@@ -408,15 +413,18 @@ fn producers(graph: &Graph, groups: &Groups, reads: &Reads, candidate: usize) ->
     needs
 }
 
-/// Whether any of `from` is, or needs, `target` (or too many groups would have to be asked).
-fn depends(groups: &Groups, from: &[usize], target: usize) -> bool {
-    let mut pending = from.to_vec();
-    let mut seen = BTreeSet::new();
+/// Whether any of `from` is, or needs, `target` (or too many groups would have to be asked). This is asked for every value and
+/// neighbour, so no set is built: a group that this walk has seen carries its number.
+fn depends(groups: &mut Groups, from: &[usize], target: usize) -> bool {
+    groups.walk += 1;
+    groups.seen.resize(groups.list.len(), 0);
+    let (mut pending, mut asked) = (from.to_vec(), 0);
     while let Some(group) = pending.pop() {
-        if group == target || seen.len() > REACH {
+        if group == target || asked > REACH {
             return true;
         }
-        if seen.insert(group) {
+        if std::mem::replace(&mut groups.seen[group], groups.walk) != groups.walk {
+            asked += 1;
             pending.extend(&groups.list[group].needs);
         }
     }

@@ -1,10 +1,11 @@
 //! Where values live: external buffers, output buffers or scratch blocks; parts of a concatenation directly inside of
 //! it; new values of variables directly in place where that is safe, by a copy at the end where it is not.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use crate::backend::Limits;
 use crate::graph::Graph;
+use crate::hash::{Map, Set};
 use crate::kernel::{Core, Inst, Kernel, Output, Slice};
 use crate::op::Op;
 use crate::schedule::emit::{self, Emitted, NeedsBuffer};
@@ -40,9 +41,9 @@ pub(crate) struct Placement {
     pub(crate) blocks: Vec<Block>,
     /// For copies: the block and element that replace the only target's own place.
     pub(crate) extra_targets: Vec<Option<(usize, usize)>>,
-    block_of: HashMap<usize, usize>,
+    block_of: Map<usize, usize>,
     /// Parts of concatenations: the concatenation and the element where the part begins.
-    inside: HashMap<usize, (usize, usize)>,
+    inside: Map<usize, (usize, usize)>,
 }
 
 impl Placement {
@@ -70,14 +71,15 @@ impl Placement {
         self.blocks.len() - 1
     }
 
-    /// Whether `kernel` is, or must run after, `other`.
-    fn after(&self, kernel: usize, other: usize) -> bool {
-        let (mut pending, mut seen) = (vec![kernel], HashSet::new());
+    /// Whether any of `kernels` is, or must run after, `other`: one walk for all of them, as an optimizer's kernel has as many
+    /// readers before it as there are layers.
+    fn any_after(&self, kernels: &[usize], other: usize) -> bool {
+        let (mut pending, mut seen) = (kernels.to_vec(), vec![false; self.before.len()]);
         while let Some(k) = pending.pop() {
             if k == other {
                 return true;
             }
-            if seen.insert(k) {
+            if !std::mem::replace(&mut seen[k], true) {
                 pending.extend(&self.before[k]);
             }
         }
@@ -99,10 +101,10 @@ pub(crate) fn place(
         before: vec![BTreeSet::new(); count],
         blocks: Vec::new(),
         extra_targets: vec![None; count],
-        block_of: HashMap::new(),
-        inside: HashMap::new(),
+        block_of: Map::default(),
+        inside: Map::default(),
     };
-    let mut producer: HashMap<usize, usize> = HashMap::new();
+    let mut producer: Map<usize, usize> = Map::default();
     for (k, kernel) in placement.kernels.iter().enumerate() {
         kernel.targets.iter().for_each(|&t| {
             producer.insert(t, k);
@@ -156,8 +158,7 @@ pub(crate) fn place(
 /// Drops outputs that no kernel and no result reads, instructions and inputs that are then unused, and empty kernels.
 fn sweep(graph: &Graph, groups: &Groups, mut kernels: Vec<Emitted>) -> Vec<Emitted> {
     loop {
-        let mut needed: HashSet<usize> =
-            graph.outputs.iter().chain(graph.updates.iter().map(|u| &u.1)).copied().collect();
+        let mut needed: Set<usize> = graph.outputs.iter().chain(graph.updates.iter().map(|u| &u.1)).copied().collect();
         needed.extend(kernels.iter().flat_map(|k| k.sources.iter().map(|s| s.0)));
         let mut pending: Vec<usize> = needed.iter().copied().collect();
         while let Some(node) = pending.pop() {
@@ -228,26 +229,26 @@ fn concatenations(
     graph: &Graph,
     groups: &Groups,
     placement: &mut Placement,
-    producer: &HashMap<usize, usize>,
+    producer: &Map<usize, usize>,
     limits: &Limits,
-) -> Result<HashMap<usize, Vec<usize>>, NeedsBuffer> {
-    let mut writers: HashMap<usize, Vec<usize>> = HashMap::new();
-    let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();
+) -> Result<Map<usize, Vec<usize>>, NeedsBuffer> {
+    let mut writers: Map<usize, Vec<usize>> = Map::default();
+    let mut readers: Map<usize, Vec<usize>> = Map::default();
     for (k, kernel) in placement.kernels.iter().enumerate() {
         kernel.sources.iter().for_each(|s| readers.entry(s.0).or_default().push(k));
     }
-    let results: HashSet<usize> = graph.outputs.iter().chain(graph.updates.iter().map(|u| &u.1)).copied().collect();
+    let results: Set<usize> = graph.outputs.iter().chain(graph.updates.iter().map(|u| &u.1)).copied().collect();
     // For each concatenation all values that live inside of it, at any depth.
-    let mut contents: HashMap<usize, HashSet<usize>> = HashMap::new();
+    let mut contents: Map<usize, Set<usize>> = Map::default();
     for concat in 0..graph.nodes.len() {
         if graph.nodes[concat].op != Op::Concat || !groups.stored[concat] {
             continue;
         }
         let row: usize = graph.nodes[concat].shape[1..].iter().product();
-        let mut here: HashSet<usize> = HashSet::new();
-        let mut parts = Vec::new();
+        let mut here: Set<usize> = Set::default();
+        let (mut parts, mut sources) = (Vec::new(), Set::default());
         // What copies will read must not live in the block that they write.
-        let mut copied: HashSet<usize> = HashSet::new();
+        let mut copied: Set<usize> = Set::default();
         let mut offset = 0;
         for &part in &graph.nodes[concat].inputs {
             let source = unreshaped(graph, &groups.stored, part);
@@ -257,12 +258,13 @@ fn concatenations(
                 && (producer.contains_key(&source) || writers.contains_key(&source))
                 && !results.contains(&source)
                 && !placement.inside.contains_key(&source)
-                && !parts.iter().any(|p: &(usize, usize, usize, bool, bool)| p.1 == source)
+                && !sources.contains(&source)
                 && (aligned || readers.get(&source).is_none_or(Vec::is_empty));
             if !free {
                 copied.extend(stored_leaves(graph, groups, part));
             }
             if len > 0 {
+                sources.insert(source);
                 parts.push((part, source, offset, free, aligned));
             }
             offset += len;
@@ -270,21 +272,21 @@ fn concatenations(
         for (part, source, offset, free, aligned) in parts {
             let mut bundle = contents.get(&source).cloned().unwrap_or_default();
             bundle.insert(source);
-            let block: HashSet<usize> = here.union(&bundle).copied().collect();
+            let block = |node: &usize| here.contains(node) || bundle.contains(node);
             // A kernel must not read one part and write another of the same block.
-            let reads = |k: usize| placement.kernels[k].sources.iter().any(|s| block.contains(&s.0));
-            let writes = |k: usize| placement.kernels[k].targets.iter().any(|t| block.contains(t));
+            let reads = |k: usize| placement.kernels[k].sources.iter().any(|s| block(&s.0));
+            let writes = |k: usize| placement.kernels[k].targets.iter().any(block);
             let own: Vec<usize> =
                 producer.get(&source).into_iter().chain(writers.get(&source).into_iter().flatten()).copied().collect();
             let mixes = own.iter().any(|&k| reads(k))
                 || bundle.iter().filter_map(|n| readers.get(n)).flatten().any(|&k| writes(k));
             // The binding of a part that begins between two aligned places reaches down to the lower one: the same kernel must
             // not write there, too.
-            let several = |k: usize| placement.kernels[k].targets.iter().filter(|t| block.contains(t)).count() > 1;
+            let several = |k: usize| placement.kernels[k].targets.iter().filter(|t| block(t)).count() > 1;
             let crowded = !aligned && own.iter().any(|&k| several(k));
             if free && !mixes && !crowded && bundle.is_disjoint(&copied) {
                 placement.inside.insert(source, (concat, offset));
-                here = block;
+                here.extend(bundle);
                 writers.entry(concat).or_default().extend(own);
             } else {
                 let kernel = part_copy(graph, groups, part, limits)?;
@@ -307,7 +309,7 @@ fn concatenations(
 
 /// The stored nodes that a value is made of.
 fn stored_leaves(graph: &Graph, groups: &Groups, node: usize) -> Vec<usize> {
-    let (mut leaves, mut pending, mut seen) = (Vec::new(), vec![node], HashSet::new());
+    let (mut leaves, mut pending, mut seen) = (Vec::new(), vec![node], Set::default());
     while let Some(n) = pending.pop() {
         if !seen.insert(n) {
             continue;
@@ -371,7 +373,7 @@ fn update_in_place(graph: &Graph, placement: &mut Placement, writer: usize, node
     let readers: Vec<usize> = (0..placement.kernels.len())
         .filter(|&k| k != writer && placement.kernels[k].sources.iter().any(|s| s.0 == old))
         .collect();
-    if readers.iter().any(|&reader| placement.after(reader, writer)) {
+    if placement.any_after(&readers, writer) {
         return;
     }
     placement.before[writer].extend(readers);
