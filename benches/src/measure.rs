@@ -29,7 +29,10 @@ impl Running {
     pub fn warm(built: Built, seconds: f64) -> Result<Running> {
         let mut running = Running { built, rate: 1.0, steps: 0, host: f64::NAN };
         for part in [0.0, 0.0, 0.25, 0.5] {
-            running.block(part * seconds)?;
+            // After two, a step that is longer than a block has nothing to settle.
+            if part == 0.0 || running.rate * seconds >= 1.0 {
+                running.block(part * seconds)?;
+            }
         }
         Ok(running)
     }
@@ -85,7 +88,12 @@ impl Spread {
 impl std::fmt::Display for Spread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Three figures are more than a noisy machine knows.
-        let digits = |x: f64| if x < 10.0 { 2 } else { usize::from(x < 100.0) };
+        let digits = |x: f64| match x {
+            x if x < 0.1 => 4,
+            x if x < 1.0 => 3,
+            x if x < 10.0 => 2,
+            x => usize::from(x < 100.0),
+        };
         write!(
             f,
             "{:.*} ({:.*}–{:.*})",

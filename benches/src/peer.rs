@@ -3,16 +3,21 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
 
 use serde_json::Value;
 
 /// A peer's process.
 #[derive(Debug)]
 pub struct Peer {
+    name: String,
+    device: String,
+    limit: Duration,
     child: Child,
     ask: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    answers: Receiver<String>,
     /// What it says it is.
     pub version: String,
 }
@@ -31,8 +36,10 @@ pub fn command(name: &str, device: &str) -> Result<Command, String> {
         command.arg("--threads").arg(threads.to_string());
         return Ok(command);
     }
-    if device != "cpu" {
-        return Err(format!("it runs on the CPU only, not on {device}"));
+    match (name, device) {
+        ("burn-vulkan", "cpu") => return Err("it runs on GPUs only; open one by --device gpu".into()),
+        ("burn-vulkan", _) | (_, "cpu") => {}
+        _ => return Err(format!("it runs on the CPU only, not on {device}")),
     }
     let path = std::env::var_os("PEERS").map_or_else(|| here.join("../target/peers/release/peers"), PathBuf::from);
     if !path.exists() {
@@ -44,21 +51,28 @@ pub fn command(name: &str, device: &str) -> Result<Command, String> {
 }
 
 impl Peer {
-    /// Starts `torch`, `burn-flex` or `candle`; `device` is a PyTorch device's name.
+    /// Starts `torch`, `burn-flex`, `burn-vulkan` or `candle`; `device` is a PyTorch device's name. An answer that takes longer
+    /// than `limit` is an error.
     ///
     /// # Errors
     /// If it is not there, in words.
-    pub fn start(name: &str, device: &str) -> Result<Peer, String> {
+    pub fn start(name: &str, device: &str, limit: Duration) -> Result<Peer, String> {
         let mut command = command(name, device)?;
         if name == "torch" {
             command.arg("--serve");
         }
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = spawned.map_err(|error| format!("{command:?}: {error}"))?;
-        let (Some(ask), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
+        let (Some(ask), Some(out)) = (child.stdin.take(), child.stdout.take()) else {
             return Err("no pipes".into());
         };
-        let mut peer = Peer { child, ask: Some(ask), answers: BufReader::new(answers), version: String::new() };
+        let (send, answers) = channel();
+        // It ends with its process.
+        std::thread::spawn(move || {
+            BufReader::new(out).lines().map_while(Result::ok).all(|line| send.send(line).is_ok());
+        });
+        let (name, device, version) = (name.to_string(), device.to_string(), String::new());
+        let mut peer = Peer { name, device, limit, child, ask: Some(ask), answers, version };
         let first = peer.read()?;
         if let Some(error) = first["error"].as_str() {
             return Err(error.to_string());
@@ -68,21 +82,29 @@ impl Peer {
     }
 
     fn read(&mut self) -> Result<Value, String> {
-        let mut line = String::new();
-        match self.answers.read_line(&mut line) {
-            Ok(0) => Err("it ended".into()),
-            Ok(_) => serde_json::from_str(&line).map_err(|error| format!("{line:?}: {error}")),
-            Err(error) => Err(error.to_string()),
+        match self.answers.recv_timeout(self.limit) {
+            Ok(line) => serde_json::from_str(&line).map_err(|error| format!("{line:?}: {error}")),
+            Err(RecvTimeoutError::Timeout) => Err(format!("no answer within {} s", self.limit.as_secs())),
+            Err(RecvTimeoutError::Disconnected) => Err("it ended".into()),
         }
     }
 
+    /// What it answers; one that does not, or ended, is started anew for the next question.
     fn question(&mut self, line: &str) -> Result<Value, String> {
         let ask = self.ask.as_mut().ok_or("it ended")?;
-        writeln!(ask, "{line}").and_then(|()| ask.flush()).map_err(|error| error.to_string())?;
-        let answer = self.read()?;
-        match answer["error"].as_str() {
-            Some(error) => Err(error.to_string()),
-            None => Ok(answer),
+        let asked = writeln!(ask, "{line}").and_then(|()| ask.flush()).map_err(|error| error.to_string());
+        match asked.and_then(|()| self.read()) {
+            Ok(answer) => match answer["error"].as_str() {
+                Some(error) => Err(error.to_string()),
+                None => Ok(answer),
+            },
+            Err(why) => {
+                let _ = self.child.kill();
+                if let Ok(anew) = Peer::start(&self.name, &self.device, self.limit) {
+                    *self = anew;
+                }
+                Err(why)
+            }
         }
     }
 

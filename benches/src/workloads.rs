@@ -4,8 +4,9 @@
 mod larger;
 mod single;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Instant;
 
 use anygrad::data::Pass;
 use anygrad::prelude::*;
@@ -48,6 +49,8 @@ pub struct Built {
     pub parameters: Vec<Var>,
     /// Inputs and targets.
     pub data: (Tensor, Tensor),
+    /// Seconds that the closure took when it was last traced.
+    pub traced: Rc<Cell<f64>>,
     /// So many steps by [`Supervised`] on the same data, with all its defaults: steps per second. It takes the parameters over:
     /// after its first call the bare step is another model's.
     pub supervised: Option<Supervise>,
@@ -108,7 +111,11 @@ pub const WORKLOADS: &[Workload] = &[
 /// What is compared if nothing else is asked for.
 pub const USUAL: &str = "w1,w2,w3,w4,w5,w6,m256,m512,m1024,m2048,m1024-at,m1024-bt,c";
 
-fn built<M: Module + 'static>(
+/// A training step of a model with Adam.
+///
+/// # Errors
+/// If the device fails.
+pub fn train<M: Module + 'static>(
     device: &Device,
     model: M,
     x: Tensor,
@@ -128,13 +135,17 @@ fn built<M: Module + 'static>(
         let data = Same { data: batch.clone(), rows: size * steps };
         Ok(trainer.fit_alone(&data)?.steps_per_second)
     };
+    let traced = Rc::new(Cell::new(f64::NAN));
+    let took = traced.clone();
     let program = Program::training(device, move |(x, y): (Tensor, Tensor)| {
+        let begin = Instant::now();
         let value = loss(&forward(&model, &x), &y);
         adam.update(&value.gradients(&updated));
+        took.set(begin.elapsed().as_secs_f64());
         value
     });
     let built = shared(program, (x, y), parameters, Some)?;
-    Ok(Built { supervised: Some(Box::new(supervised)), ..built })
+    Ok(Built { supervised: Some(Box::new(supervised)), traced, ..built })
 }
 
 /// A program and its data as the closures that a comparison calls; `first` picks what a step returns.
@@ -165,6 +176,7 @@ fn shared<R: anygrad::program::Tensors + 'static>(
         kernels,
         parameters,
         data,
+        traced: Rc::new(Cell::new(f64::NAN)),
         supervised: None,
     })
 }
@@ -195,7 +207,7 @@ pub fn mlp(sizes: &[usize], device: &Device) -> Mlp {
 
 fn w1(device: &Device) -> Result<Built> {
     let (x, y) = (Tensor::randn(&[256, 784], device), labels(256, 10, device));
-    built(device, mlp(&[784, 512, 256, 10], device), x, y, |net, x| net.forward(x), Tensor::cross_entropy)
+    train(device, mlp(&[784, 512, 256, 10], device), x, y, |net, x| net.forward(x), Tensor::cross_entropy)
 }
 
 /// The model of W2.
@@ -228,7 +240,7 @@ pub fn cnn(device: &Device) -> Cnn {
 
 fn w2(device: &Device) -> Result<Built> {
     let (x, y) = (Tensor::randn(&[64, 1, 28, 28], device), labels(64, 10, device));
-    built(device, cnn(device), x, y, |net, x| net.forward(x), Tensor::cross_entropy)
+    train(device, cnn(device), x, y, |net, x| net.forward(x), Tensor::cross_entropy)
 }
 
 #[derive(Module)]
@@ -267,7 +279,7 @@ fn w3(device: &Device) -> Result<Built> {
     };
     let x = labels(batch * time, vocabulary, device).reshape([batch as isize, time as isize]);
     let y = labels(batch * time + 1, vocabulary, device).slice(0, 1..);
-    built(
+    train(
         device,
         net,
         x.realize()?.clone(),
@@ -286,7 +298,7 @@ fn w3(device: &Device) -> Result<Built> {
 
 fn w4(device: &Device) -> Result<Built> {
     let (x, y) = (Tensor::randn(&[64, 4], device), Tensor::randn(&[64, 2], device));
-    built(
+    train(
         device,
         mlp(&[4, 64, 64, 2], device),
         x,

@@ -225,7 +225,9 @@ def started(name, mode, device, seconds):
     """A workload that was built and warmed up."""
     running = Running(name, mode, device) if name[0] == "w" else Single(name, mode, device)
     for part in [0, 0, seconds / 4, seconds / 2]:
-        block(running, part)
+        # After two, a step that is longer than a block has nothing to settle.
+        if part == 0 or running.rate * seconds >= 1:
+            block(running, part)
     return running
 
 
@@ -288,6 +290,8 @@ def main():
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(0)
+    if options.serve and options.device != "cpu" and not torch.cuda.is_available():
+        return print(json.dumps({"error": f"this PyTorch {torch.__version__} finds no {options.device}"}), flush=True)
     if options.serve:
         return serve(options.device)
     if options.first:

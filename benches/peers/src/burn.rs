@@ -1,4 +1,5 @@
-//! burn on its flex backend (CPU; `gemm` with AVX-512), its own layers throughout.
+//! burn on its flex backend (CPU; `gemm` with AVX-512) or on a GPU (`Device::wgpu`: WGSL, SPIR-V with feature `burn-vulkan`),
+//! its own layers throughout.
 
 use burn::nn::attention::{MhaInput, MultiHeadAttention, MultiHeadAttentionConfig, generate_autoregressive_mask};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -13,9 +14,19 @@ use burn::tensor::{Distribution, Int};
 
 use crate::{RATE, Step, labels};
 
-/// A workload on the flex device.
-pub fn build(workload: &str) -> Result<Step, String> {
-    let device = Device::flex().autodiff();
+/// The device of a peer.
+fn device(peer: &str) -> Device {
+    match peer {
+        #[cfg(feature = "burn-wgpu")]
+        "burn-vulkan" => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+        _ => Device::flex(),
+    }
+}
+
+/// A workload on the peer's device.
+pub fn build(peer: &str, workload: &str) -> Result<Step, String> {
+    let plain = device(peer);
+    let device = plain.clone().autodiff();
     match workload {
         "w1" => Ok(w1(&device)),
         "w2" => Ok(w2(&device)),
@@ -26,7 +37,7 @@ pub fn build(workload: &str) -> Result<Step, String> {
         "c" => Ok(c(&device)),
         other => match other.strip_prefix('m').map(|size| size.split_once('-').unwrap_or((size, ""))) {
             Some((size, form @ ("" | "at" | "bt"))) if size.parse::<usize>().is_ok() => {
-                Ok(product(size.parse().unwrap_or(1), form, &Device::flex()))
+                Ok(product(size.parse().unwrap_or(1), form, &plain))
             }
             _ => Err(format!("no workload {other}")),
         },

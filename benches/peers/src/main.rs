@@ -31,7 +31,7 @@ fn labels(count: usize, classes: usize) -> Vec<i64> {
 fn build(peer: &str, workload: &str) -> Result<Step, String> {
     match peer {
         #[cfg(feature = "burn")]
-        "burn-flex" => burn::build(workload),
+        "burn-flex" | "burn-vulkan" => burn::build(peer, workload),
         #[cfg(feature = "candle")]
         "candle" => candle::build(workload),
         _ => Err(format!("{peer} has no {workload}")),
@@ -65,10 +65,13 @@ fn answer(peer: &str, line: &str, running: &mut HashMap<String, Running>) -> Res
     let seconds: f64 = seconds.parse().map_err(|_| format!("'{seconds}' is not a number of seconds"))?;
     if !running.contains_key(workload) {
         let mut new = Running { step: build(peer, workload)?, rate: 1.0 };
-        new.block(0.0)?;
-        // Two growing blocks, so that caches, allocators and the rate's guess settle.
-        new.block(seconds / 4.0)?;
-        new.block(seconds / 2.0)?;
+        // Growing blocks, so that caches, allocators and the rate's guess settle; after two, a step that is longer than a block has
+        // nothing to settle.
+        for part in [0.0, 0.0, 0.25, 0.5] {
+            if part == 0.0 || new.rate * seconds >= 1.0 {
+                new.block(part * seconds)?;
+            }
+        }
         running.insert(workload.to_string(), new);
     }
     running.get_mut(workload).ok_or("gone")?.block(seconds)
@@ -97,7 +100,12 @@ fn version(of: &str) -> Option<&'static str> {
 
 fn main() {
     let peer = std::env::args().nth(1).unwrap_or_default();
-    let known = (cfg!(feature = "burn") && peer == "burn-flex") || (cfg!(feature = "candle") && peer == "candle");
+    let known = match peer.as_str() {
+        "burn-flex" => cfg!(feature = "burn"),
+        "burn-vulkan" => cfg!(feature = "burn-wgpu"),
+        "candle" => cfg!(feature = "candle"),
+        _ => false,
+    };
     if !known {
         println!("{{\"error\": \"'{peer}' is not built in\"}}");
         return;
@@ -109,7 +117,12 @@ fn main() {
         return;
     }
     let package = if peer == "candle" { "candle-core" } else { "burn" };
-    println!("{{\"version\": \"{package} {}\"}}", version(package).unwrap_or("?"));
+    let shaders = match (peer.as_str(), cfg!(feature = "burn-vulkan")) {
+        ("burn-vulkan", true) => ", SPIR-V",
+        ("burn-vulkan", false) => ", WGSL",
+        _ => "",
+    };
+    println!("{{\"version\": \"{package} {}{shaders}\"}}", version(package).unwrap_or("?"));
     let _ = std::io::stdout().flush();
     let mut running = HashMap::new();
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {

@@ -4,11 +4,13 @@
 //! First anygrad and PyTorch train from the same weights on the same data; the losses must agree. A peer that is
 //! not there is said to be absent. One Markdown table goes to standard output; the file gets all blocks' rates and
 //! `ratios`, anygrad over the best peer. Last, each framework is started a few times: how long until its first step is done,
-//! how much memory it takes at most (`--start w2`, or `--start none`).
+//! how much memory it takes at most (`--start w2`, or `--start none`). `--limit 170` is how many seconds a peer may take for
+//! one answer and for one workload's blocks: what is slower has fewer blocks, or none, and the table says so.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use anygrad::prelude::*;
+use anygrad_benches::machine::{load, processor, unix_time};
 use anygrad_benches::measure::{Running, Spread, read};
 use anygrad_benches::peer::{self, Peer};
 use anygrad_benches::start::{Start, peak_bytes, start};
@@ -35,6 +37,7 @@ struct Wanted {
     start: String,
     check: bool,
     seed: u64,
+    limit: f64,
 }
 
 fn options() -> Outcome<Wanted> {
@@ -49,6 +52,7 @@ fn options() -> Outcome<Wanted> {
         start: "w2".into(),
         check: true,
         seed: 0,
+        limit: 170.0,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -64,6 +68,7 @@ fn options() -> Outcome<Wanted> {
             "--blocks" => o.blocks = value.parse()?,
             "--seconds" => o.seconds = value.parse()?,
             "--seed" => o.seed = value.parse()?,
+            "--limit" => o.limit = value.parse()?,
             "--json" => o.json = Some(value),
             "--start" => o.start = value,
             _ => return Err(format!("no option {name}").into()),
@@ -118,18 +123,8 @@ struct Entry {
     peer: usize,
     mode: String,
     rates: Vec<f64>,
-}
-
-fn processor() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text.lines().find_map(|l| l.strip_prefix("model name")).and_then(|l| l.split_once(": "));
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    format!("{}, {cores} cores", model.map_or("unknown processor", |(_, name)| name))
-}
-
-fn load() -> f64 {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(f64::NAN)
+    /// Seconds that its blocks of this workload have taken.
+    taken: f64,
 }
 
 /// What a framework's process of its own says after one step, and after twenty more (see `anygrad_benches::start`).
@@ -199,12 +194,18 @@ fn main() -> Outcome<()> {
             "torch-compile" => ("torch", &["compile"]),
             other => (other, &[other]),
         };
-        match Peer::start(program, torch_device) {
+        match Peer::start(program, torch_device, Duration::from_secs_f64(o.limit)) {
             Ok(peer) => {
                 println!("{name}: {}", peer.version);
                 for mode in modes {
                     let label = if program == "torch" { format!("torch {mode}") } else { name.clone() };
-                    entries.push(Entry { label, peer: peers.len(), mode: (*mode).into(), rates: Vec::new() });
+                    entries.push(Entry {
+                        label,
+                        peer: peers.len(),
+                        mode: (*mode).into(),
+                        rates: Vec::new(),
+                        taken: 0.0,
+                    });
                 }
                 peers.push((program.to_string(), peer));
             }
@@ -218,6 +219,8 @@ fn main() -> Outcome<()> {
     let mut table = format!("\n| steps/s | anygrad | {} | anygrad / best peer |\n", labels.join(" | "));
     table += &format!("|---|{}\n", "---|".repeat(entries.len() + 2));
     let (mut rows, mut ratios, mut wrong) = (Map::new(), Map::new(), Vec::new());
+    // What has no number in the table, and why.
+    let mut absences: Vec<String> = absent.iter().map(|(name, why)| format!("{name} is absent: {why}")).collect();
     for workload in WORKLOADS.iter().filter(|w| o.workloads.iter().any(|name| name == w.name)) {
         let mut checked = Value::Null;
         match peers.iter_mut().find(|(program, _)| program == "torch") {
@@ -258,6 +261,7 @@ fn main() -> Outcome<()> {
         let mut failed = Map::new();
         for entry in &mut entries {
             entry.rates.clear();
+            entry.taken = 0.0;
         }
         // The first round lets the peers build and warm up; its rates are dropped.
         for round in 0..=o.blocks {
@@ -267,12 +271,21 @@ fn main() -> Outcome<()> {
             }
             // A single operation has no optimizer to fuse and nothing to compile.
             let same = |e: &Entry| workload.operations.is_none() || e.mode == "eager" || !e.label.starts_with("torch");
-            for entry in entries.iter_mut().filter(|e| same(e) && !failed.contains_key(&e.label)).collect::<Vec<_>>() {
-                match peers[entry.peer].1.block(workload.name, &entry.mode, o.seconds) {
+            for entry in entries.iter_mut().filter(|e| same(e)) {
+                // One block at least, however slow it is.
+                let enough = entry.taken > o.limit && !entry.rates.is_empty();
+                if enough || failed.contains_key(&entry.label) {
+                    continue;
+                }
+                let begin = Instant::now();
+                let answer = peers[entry.peer].1.block(workload.name, &entry.mode, o.seconds);
+                entry.taken += begin.elapsed().as_secs_f64();
+                match answer {
                     Ok(rate) if round > 0 => entry.rates.push(rate),
                     Ok(_) => {}
                     Err(why) => {
                         println!("{}: {} failed: {why}", workload.name, entry.label);
+                        absences.push(format!("{}, {}: {why}", workload.name, entry.label));
                         entry.rates.clear();
                         failed.insert(entry.label.clone(), why.into());
                     }
@@ -289,7 +302,12 @@ fn main() -> Outcome<()> {
         for entry in &entries {
             match Spread::of(&entry.rates) {
                 Some(spread) => {
-                    table += &format!(" {spread} |");
+                    let fewer = match entry.rates.len() {
+                        all if all == o.blocks => String::new(),
+                        1 => ", one block".into(),
+                        some => format!(", {some} blocks"),
+                    };
+                    table += &format!(" {spread}{fewer} |");
                     row.insert(entry.label.clone(), json!(entry.rates));
                     if best.is_none_or(|(rate, _)| spread.median > rate) {
                         best = Some((spread.median, entry));
@@ -318,16 +336,16 @@ fn main() -> Outcome<()> {
     let (begun, started) =
         if o.start == "none" { (String::new(), Value::Null) } else { starts(&o, torch_device, &entries, &peers)? };
     table += &begun;
+    absences.iter().for_each(|line| table += &format!("\n{}\n", line.lines().next().unwrap_or_default()));
     println!(
         "{table}\nMedians of {} blocks of {} s each, in turn; in brackets the least and the greatest.",
         o.blocks, o.seconds
     );
     if let Some(path) = &o.json {
         let versions: Map<_, _> = peers.iter().map(|(name, peer)| (name.clone(), json!(peer.version))).collect();
-        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
         let report = json!({
             "ratios": ratios, "workloads": rows, "start": started, "peers": versions, "absent": absent, "wrong": wrong,
-            "machine": processor(), "device": device.to_string(), "unix_time": time,
+            "machine": processor(), "device": device.to_string(), "unix_time": unix_time(),
             "load_before": before, "load_after": load(), "blocks": o.blocks, "seconds": o.seconds,
         });
         std::fs::write(path, serde_json::to_string_pretty(&report)? + "\n")?;

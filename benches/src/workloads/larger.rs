@@ -2,7 +2,7 @@
 
 use anygrad::prelude::*;
 
-use super::{Built, built, labels};
+use super::{Built, labels, train};
 
 #[derive(Module)]
 struct Residual {
@@ -70,7 +70,7 @@ pub(super) fn resnet(device: &Device) -> Result<Built> {
         }
         net.head.forward(&x.mean([2, 3]))
     };
-    built(device, net, x, y, forward, Tensor::cross_entropy)
+    train(device, net, x, y, forward, Tensor::cross_entropy)
 }
 
 #[derive(Module)]
@@ -87,5 +87,5 @@ pub(super) fn lstm(device: &Device) -> Result<Built> {
         let (_, (h, _)) = net.lstm.forward(x, None);
         net.head.forward(&h.reshape([64, 100]))
     };
-    built(device, net, x, y, forward, Tensor::mse_loss)
+    train(device, net, x, y, forward, Tensor::mse_loss)
 }
