@@ -2,40 +2,19 @@
 //!
 //! One run with three kills here; more: `ANYGRAD_KILLS=20 cargo test --release --test reinforcement_resume -- --nocapture`.
 
+mod worlds;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anygrad::prelude::*;
 use anygrad::reinforcement::environments::{CartPole, Recall};
 use anygrad::reinforcement::{
-    Dqn, DqnConfig, Layers, Learner, Ppo, PpoConfig, Priority, RecurrentConfig, RecurrentPpo, Statistics,
+    Dqn, DqnConfig, Layers, Learner, Ppo, PpoConfig, Priority, RecurrentConfig, RecurrentPpo, Returns, Statistics,
 };
 
-fn device(seed: u64) -> Device {
-    let device = Device::cpu();
-    device.seed(seed).expect("a seed");
-    device
-}
-
-/// All tests share one CPU and its random numbers: one after the other.
-fn alone() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn small_dqn(steps: u64) -> DqnConfig {
-    let mut config =
-        DqnConfig { learning_rate: 3e-3, layers: Layers::relu(&[32]), target_every: 20, ..DqnConfig::default() };
-    config.common.seeds = 2;
-    config.common.steps = steps;
-    config.common.warm_up = 200;
-    config.common.frequency = 4;
-    config.common.capacity = 2000;
-    config.common.batch = 64;
-    config
-}
+use worlds::{alone, bits, device, small_dqn};
 
 #[test]
 fn normalised_ppo_goes_on_bit_for_bit() {
@@ -82,10 +61,6 @@ fn stop_after(epochs: usize) -> impl FnMut(&Event<'_>) -> Result<Flow> {
         seen += usize::from(matches!(event, Event::Epoch(_)));
         Ok(if seen >= epochs { Flow::Stop } else { Flow::Continue })
     }
-}
-
-fn bits(list: &[f64]) -> Vec<u64> {
-    list.iter().map(|x| x.to_bits()).collect()
 }
 
 #[test]
@@ -160,7 +135,7 @@ const DIRECTORY: &str = "ANYGRAD_RL_KILL_DIRECTORY";
 fn run() {
     let Ok(directory) = std::env::var(DIRECTORY) else { return };
     let (state, end) = (Path::new(&directory).join("state"), Path::new(&directory).join("end"));
-    let mut config = DqnConfig { quantiles: Some(4), ..small_dqn(1200) };
+    let mut config = DqnConfig { returns: Returns::Quantiles(4), ..small_dqn(1200) };
     config.common.priority = Some(Priority::default());
     let mut dqn = Dqn::new(CartPole, config, &device(7)).expect("agents");
     if state.exists() {

@@ -1,6 +1,8 @@
 //! Environments: the classic controls against Gymnasium, Breakout against MinAtar, the others against their rules; episodes that
 //! end begin anew.
 
+mod common;
+
 use std::sync::Arc;
 
 use anygrad_core::{DType, Device, Program, Tensor};
@@ -11,6 +13,11 @@ use anygrad_trainers::reinforcement::rollout::Rollout;
 use anygrad_trainers::reinforcement::{
     Environment, FrameStack, ScaledActions, Space, Step, TimeLimit, VectorEnvironment,
 };
+
+use common::Counter;
+
+/// A count that is not reached.
+const NEVER: f64 = 1e9;
 
 fn device() -> Device {
     anygrad_core::testing::device()
@@ -74,38 +81,6 @@ fn classic_controls_are_gymnasiums_step_for_step() {
     like_gymnasium(&MountainCarContinuous, DType::F64, 1e-6);
 }
 
-/// Counts its steps; observation and reward are the count.
-#[derive(Clone, Copy, Debug)]
-struct Counter {
-    ends: f64,
-    limit: usize,
-}
-
-impl Environment for Counter {
-    fn name(&self) -> &str {
-        "Counter"
-    }
-    fn observation_space(&self) -> Space {
-        Space::uniform(&[1], 0.0, 1e6)
-    }
-    fn action_space(&self) -> Space {
-        Space::Discrete(2)
-    }
-    fn time_limit(&self) -> Option<usize> {
-        Some(self.limit)
-    }
-    fn reset(&self, n: usize, device: &Device) -> Vec<Tensor> {
-        vec![Tensor::zeros(&[n], device)]
-    }
-    fn observe(&self, state: &[Tensor]) -> Tensor {
-        state[0].unsqueeze(-1)
-    }
-    fn step(&self, state: &[Tensor], _: &Tensor) -> Step {
-        let next = &state[0] + 1.0;
-        Step { terminated: next.ge(self.ends), reward: next.clone(), state: vec![next] }
-    }
-}
-
 #[test]
 fn ended_episodes_begin_anew_and_show_where_they_ended() {
     let device = device();
@@ -120,12 +95,12 @@ fn ended_episodes_begin_anew_and_show_where_they_ended() {
         program.run(()).expect("a rollout")
     };
     let first = |tensor: &Tensor| floats(tensor).into_iter().step_by(2).collect::<Vec<_>>();
-    let ended = run(Counter { ends: 3.0, limit: 100 });
+    let ended = run(Counter { ends: 3.0, limit: 100, poison: NEVER });
     assert_eq!(first(&ended.observation), [0.0, 1.0, 2.0, 0.0, 1.0]);
     assert_eq!(first(&ended.next), [1.0, 2.0, 3.0, 1.0, 2.0]);
     assert_eq!(first(&ended.terminated.cast(DType::F32)), [0.0, 0.0, 1.0, 0.0, 0.0]);
     assert_eq!(first(&ended.truncated.cast(DType::F32)), [0.0; 5]);
-    let cut = run(Counter { ends: 1e9, limit: 2 });
+    let cut = run(Counter { ends: NEVER, limit: 2, poison: NEVER });
     assert_eq!(first(&cut.observation), [0.0, 1.0, 0.0, 1.0, 0.0]);
     assert_eq!(first(&cut.truncated.cast(DType::F32)), [0.0, 1.0, 0.0, 1.0, 0.0]);
     assert_eq!(first(&cut.terminated.cast(DType::F32)), [0.0; 5]);
@@ -261,7 +236,7 @@ fn a_snakes_image_is_its_state_and_it_begins_with_food_anywhere_else() {
 #[test]
 fn frames_are_stacked_and_begin_anew_with_each_episode() {
     let device = device();
-    let world = FrameStack::new(Counter { ends: 3.0, limit: 100 }, 3).expect("frames");
+    let world = FrameStack::new(Counter { ends: 3.0, limit: 100, poison: NEVER }, 3).expect("frames");
     assert_eq!(world.observation_space(), Space::uniform(&[3], 0.0, 1e6));
     let worlds = VectorEnvironment::new(Arc::new(world), 2, &device).expect("worlds");
     let mut program = Program::inference(&device, |()| {

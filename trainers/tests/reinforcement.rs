@@ -4,7 +4,7 @@ use anygrad_core::{DType, Device, Program, Tensor, Var};
 use anygrad_trainers::reinforcement::returns::{Experience, discounted_sum, running_sum};
 use anygrad_trainers::reinforcement::rollout::Rollout;
 use anygrad_trainers::reinforcement::{
-    Best, Categorical, DiagonalGaussian, Interval, Normalizer, RewardScale, SquashedGaussian,
+    Best, Categorical, DiagonalGaussian, Interval, Normalizer, RewardScale, SquashedGaussian, Support,
 };
 
 fn device() -> Device {
@@ -155,7 +155,7 @@ fn rewards_are_scaled_by_the_deviation_of_discounted_sums() {
     let mut apply = Program::inference(&device, |(reward, ended): (Tensor, Tensor)| {
         let (no, zero) = (ended.logical_and(&ended.logical_not()), reward.clone());
         let (observation, next, action) = (zero.clone(), zero.clone(), zero);
-        scale.apply(&Rollout { observation, next, action, terminated: ended, truncated: no, reward })
+        scale.apply(&Rollout { observation, next, action, terminated: ended, truncated: no, reward, allowed: None })
     });
     let rewards = |list: &[f32]| Tensor::from_vec(list.to_vec(), &[3, 1], &device);
     // Sums 1, 2.5 | 3: variance 13/18.
@@ -192,4 +192,32 @@ fn an_interval_is_that_of_the_mean_of_finite_numbers() {
     let one = Interval::of(&[5.0]);
     assert_eq!((one.mean, one.low, one.high, one.count), (5.0, 5.0, 5.0, 1));
     assert!(Interval::of(&[f64::NAN]).mean.is_nan());
+}
+
+#[test]
+fn returns_of_fixed_numbers_move_and_are_shared_out_by_distance() {
+    let device = device();
+    let support = Support { atoms: 5, low: -1.0, high: 1.0 };
+    assert_eq!(floats(&support.values(&device)), [-1.0, -0.5, 0.0, 0.5, 1.0]);
+    let p = [0.1f32, 0.2, 0.3, 0.3, 0.1];
+    let moved = |reward: f32, discount: f32| {
+        let p = Tensor::from_vec(p.to_vec(), &[1, 5], &device);
+        floats(&support.project(&p, &vector(&[reward], &device), &vector(&[discount], &device)))
+    };
+    // Nothing moves; all by one place; by half a place, each to two neighbours; beyond the end, all at the end.
+    near(&moved(0.0, 1.0), &[0.1, 0.2, 0.3, 0.3, 0.1], 1e-6);
+    near(&moved(0.5, 1.0), &[0.0, 0.1, 0.2, 0.3, 0.4], 1e-6);
+    near(&moved(0.25, 1.0), &[0.05, 0.15, 0.25, 0.3, 0.25], 1e-6);
+    near(&moved(7.0, 1.0), &[0.0, 0.0, 0.0, 0.0, 1.0], 1e-6);
+    // Without a future all lies at the reward: between 0 and 0.5, two fifths of the way.
+    near(&moved(0.2, 0.0), &[0.0, 0.0, 0.6, 0.4, 0.0], 1e-6);
+    // Discounted: at -0.9, -0.45, 0, 0.45 and 0.9.
+    near(
+        &moved(0.0, 0.9),
+        &[0.1 * 0.8, 0.1 * 0.2 + 0.2 * 0.9, 0.2 * 0.1 + 0.3 + 0.3 * 0.1, 0.3 * 0.9 + 0.1 * 0.2, 0.1 * 0.8],
+        1e-6,
+    );
+    // Within the bounds the mean is that of the definition.
+    let mean = floats(&support.mean(&Tensor::from_vec(moved(0.1, 0.5), &[5], &device).cast(DType::F32)))[0];
+    near(&[mean], &[0.1 + 0.5 * (-0.1 - 0.1 + 0.15 + 0.1)], 1e-6);
 }

@@ -1,6 +1,8 @@
 //! Bad input of reinforcement learning: what makes no sense is refused with a reason, what fails is passed on, and nothing that
 //! was learned is lost.
 
+mod common;
+
 use std::time::Duration;
 
 use anygrad_core::nn::Module;
@@ -9,45 +11,14 @@ use anygrad_trainers::events::{Event, Flow};
 use anygrad_trainers::reinforcement::environments::{Breakout, CartPole, Pendulum};
 use anygrad_trainers::reinforcement::{
     Dqn, DqnConfig, Environment, HostConfig, HostEnvironment, HostEnvironments, HostStep, Layers, OffPolicyConfig, Ppo,
-    PpoConfig, Pqn, PqnConfig, RecurrentConfig, RecurrentPpo, Sac, SacConfig, Space, Step, Td3, Td3Config,
+    PpoConfig, Pqn, PqnConfig, RecurrentConfig, RecurrentPpo, Returns, Sac, SacConfig, Space, Step, Support, Td3,
+    Td3Config,
 };
+
+use common::Counter;
 
 fn device() -> Device {
     anygrad_core::testing::device()
-}
-
-/// Counts its steps; observation and reward are the count.
-#[derive(Clone, Copy, Debug)]
-struct Counter {
-    ends: f64,
-    limit: usize,
-    poison: f64,
-}
-
-impl Environment for Counter {
-    fn name(&self) -> &str {
-        "Counter"
-    }
-    fn observation_space(&self) -> Space {
-        Space::uniform(&[1], 0.0, 1e6)
-    }
-    fn action_space(&self) -> Space {
-        Space::Discrete(2)
-    }
-    fn time_limit(&self) -> Option<usize> {
-        Some(self.limit)
-    }
-    fn reset(&self, n: usize, device: &Device) -> Vec<Tensor> {
-        vec![Tensor::zeros(&[n], device)]
-    }
-    fn observe(&self, state: &[Tensor]) -> Tensor {
-        state[0].unsqueeze(-1)
-    }
-    fn step(&self, state: &[Tensor], _: &Tensor) -> Step {
-        let next = &state[0] + 1.0;
-        let reward = next.eq(self.poison).select(f64::NAN, &next);
-        Step { terminated: next.ge(self.ends), reward, state: vec![next] }
-    }
 }
 
 #[test]
@@ -59,6 +30,7 @@ fn impossible_configurations_are_refused_with_a_reason() {
     let recurrent = |config: RecurrentConfig| RecurrentPpo::new(CartPole, config, &device).map(|_| ());
     let (d, q, o, r) =
         (PpoConfig::default, DqnConfig::default, || DqnConfig::default().common, RecurrentConfig::default);
+    let categories = |atoms: usize, low: f64, high: f64| Returns::Categories(Support { atoms, low, high });
     let images = Layers { convolutions: vec![8], ..Layers::default() };
     let cases = [
         (ppo(PpoConfig { minibatches: 1000, ..d() }), "minibatches"),
@@ -77,7 +49,9 @@ fn impossible_configurations_are_refused_with_a_reason() {
         ),
         (dqn(DqnConfig { exploration: (1.0, 2.0), ..q() }), "exploration"),
         (dqn(DqnConfig { target_every: 0, ..q() }), "target_every"),
-        (dqn(DqnConfig { quantiles: Some(0), ..q() }), "quantiles"),
+        (dqn(DqnConfig { returns: Returns::Quantiles(0), ..q() }), "quantiles"),
+        (dqn(DqnConfig { returns: categories(1, 0.0, 1.0), ..q() }), "1 categories"),
+        (dqn(DqnConfig { returns: categories(5, 1.0, 1.0), ..q() }), "rising bounds"),
         (off(OffPolicyConfig { n_step: 11, ..o() }), "raise `frequency`"),
         (off(OffPolicyConfig { capacity: 1001, ..o() }), "not a multiple"),
         (off(OffPolicyConfig { warm_up: 0, ..o() }), "raise `warm_up`"),

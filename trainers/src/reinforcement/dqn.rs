@@ -1,8 +1,10 @@
-//! [`Dqn`]: deep Q-learning, with double, dueling, n-step, quantile and prioritised learning as options.
+//! [`Dqn`]: deep Q-learning, with double, dueling, n-step, distributional and prioritised learning as options.
 //!
 //! Sources: Mnih and others, "Human-level control through deep reinforcement learning" (2015); van Hasselt and others,
 //! "Deep reinforcement learning with double Q-learning" (2015); Wang and others, "Dueling network architectures" (2016); Dabney
-//! and others, "Distributional reinforcement learning with quantile regression" (2017); defaults are those of CleanRL's `dqn.py`.
+//! and others, "Distributional reinforcement learning with quantile regression" (2017); for categories, see [`Support`]; defaults are those of CleanRL's `dqn.py`.
+
+mod support;
 
 use anygrad_core::nn::Module;
 use anygrad_core::{DType, Device, Error, Result, Tensor, Var};
@@ -15,7 +17,40 @@ use super::off_policy::{Learner, OffPolicy, OffPolicyConfig, Update, follow, ran
 use super::policy::by_seed;
 use super::replay::Sample;
 use super::space::Space;
+pub use support::Support;
+
 use crate::optim::{Adam, Optimizer};
+
+/// What is learned of returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Returns {
+    /// Their mean.
+    #[default]
+    Mean,
+    /// So many quantiles of their distribution (200 in the paper).
+    Quantiles(usize),
+    /// Probabilities of fixed numbers ("C51").
+    Categories(Support),
+}
+
+impl Returns {
+    /// Numbers per action.
+    fn parts(&self) -> usize {
+        match self {
+            Returns::Mean => 1,
+            Returns::Quantiles(quantiles) => *quantiles,
+            Returns::Categories(support) => support.atoms,
+        }
+    }
+
+    /// From a network's numbers `[.., parts]` to mean returns `[..]`.
+    fn mean(&self, numbers: &Tensor) -> Tensor {
+        match self {
+            Returns::Mean | Returns::Quantiles(_) => numbers.mean(-1),
+            Returns::Categories(support) => support.mean(&numbers.softmax(-1)),
+        }
+    }
+}
 
 /// What a [`Dqn`] does; defaults are CleanRL's.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,8 +69,8 @@ pub struct DqnConfig {
     pub double: bool,
     /// Whether values and advantages have outputs of their own; false.
     pub dueling: bool,
-    /// Quantiles of the return's distribution that are learned instead of its mean, if any (200 in the paper); none.
-    pub quantiles: Option<usize>,
+    /// What is learned of returns: their mean.
+    pub returns: Returns,
     /// Layers; 120 and 84 with `max(x, 0)`.
     pub layers: Layers,
 }
@@ -57,7 +92,7 @@ impl Default for DqnConfig {
             target_every: 50,
             double: false,
             dueling: false,
-            quantiles: None,
+            returns: Returns::Mean,
             layers: Layers::relu(&[120, 84]),
         }
     }
@@ -89,8 +124,12 @@ impl OffPolicy<QLearner> {
             let message = format!("exploration {:?} must be in 0..=1, `target_every` at least 1", config.exploration);
             return Err(Error::data("dqn", message));
         }
-        if config.quantiles == Some(0) {
-            return Err(Error::data("dqn", "0 quantiles have no mean; at least one is needed"));
+        match &config.returns {
+            Returns::Quantiles(0) => {
+                return Err(Error::data("dqn", "0 quantiles have no mean; at least one is needed"));
+            }
+            Returns::Categories(support) => support.validate()?,
+            Returns::Mean | Returns::Quantiles(_) => {}
         }
         let shared = config.common.clone();
         OffPolicy::with("dqn", environment, shared, |world| QLearner::new(world, config, device), device)
@@ -110,7 +149,7 @@ impl QLearner {
             let message = format!("actions of {} are {space:?}; deep Q-learning needs one choice", world.name());
             return Err(Error::data("dqn", message));
         };
-        let outputs = (actions + usize::from(config.dueling)) * config.quantiles.unwrap_or(1);
+        let outputs = (actions + usize::from(config.dueling)) * config.returns.parts();
         let (seeds, seen) = (config.common.seeds, world.observation_space());
         let net = || Network::new(seeds, &seen, &config.layers, outputs, Start::Uniform, device);
         let (trained, target) = (net()?, net()?);
@@ -122,11 +161,11 @@ impl QLearner {
         Ok(QLearner { config, trained, target, adam, space, updates })
     }
 
-    /// Of observations `[seeds, batch, ..]`: `[seeds, batch, actions, quantiles]`, one quantile if only the mean is learned.
+    /// Of observations `[seeds, batch, ..]`: `[seeds, batch, actions, parts]`, parts as in [`Returns`].
     fn returns(&self, net: &Network, observation: &Tensor) -> Tensor {
         let out = net.forward(&observation.flatten(2));
-        let quantiles = self.config.quantiles.unwrap_or(1);
-        let out = out.reshape([out.size(0), out.size(1), out.size(2) / quantiles, quantiles]);
+        let parts = self.config.returns.parts();
+        let out = out.reshape([out.size(0), out.size(1), out.size(2) / parts, parts]);
         if !self.config.dueling {
             return out;
         }
@@ -137,7 +176,7 @@ impl QLearner {
 
     /// The mean returns of [`QLearner::returns`]: `[seeds, batch, actions]`.
     fn values(&self, net: &Network, observation: &Tensor) -> Tensor {
-        self.returns(net, observation).mean(-1)
+        self.config.returns.mean(&self.returns(net, observation))
     }
 
     /// Losses `[seeds, batch]` of quantiles towards goals, `[seeds, batch, quantiles]` both: equation 10 of the quantile paper, with
@@ -154,13 +193,13 @@ impl QLearner {
     }
 }
 
-/// The elements of `x` `[seeds, batch, actions, quantiles]` of one action each, `[seeds, batch]`.
+/// The elements of `x` `[seeds, batch, actions, parts]` of one action each, `[seeds, batch]`.
 fn of(action: &Tensor, x: &Tensor) -> Tensor {
     (x * action.one_hot(x.size(2)).cast(DType::F32).unsqueeze(-1)).sum(2)
 }
 
 impl Actor for QLearner {
-    fn act(&self, observation: &Tensor, _: &[Var]) -> Tensor {
+    fn act(&self, observation: &Tensor, _: Option<&Tensor>, _: &[Var]) -> Tensor {
         let best = self.values(&self.trained, &by_seed(observation, self.config.common.seeds)).argmax(-1);
         best.reshape([observation.size(0)])
     }
@@ -180,20 +219,28 @@ impl Learner for QLearner {
         let chance = (progress * ((end - start) / self.config.exploration_share) + start).maximum(end);
         let n = observation.size(0);
         let random = random_actions(&self.space, n, observation.device());
-        Tensor::rand(&[n], observation.device()).lt(&chance).select(&random, self.act(observation, &[]))
+        Tensor::rand(&[n], observation.device()).lt(&chance).select(&random, self.act(observation, None, &[]))
     }
 
     fn update(&self, sample: &Sample, _: usize) -> Update {
         let next = self.returns(&self.target, &sample.next);
-        let judge = if self.config.double { self.values(&self.trained, &sample.next) } else { next.mean(-1) };
+        let kind = self.config.returns;
+        let judge = if self.config.double { self.values(&self.trained, &sample.next) } else { kind.mean(&next) };
         let next = of(&judge.argmax(-1), &next);
-        let goal = (sample.reward.unsqueeze(-1) + sample.discount.unsqueeze(-1) * next).detach();
         let chosen = of(&sample.action, &self.returns(&self.trained, &sample.observation));
-        let value = chosen.mean(-1);
-        let error = &value - goal.mean(-1);
-        let losses = match self.config.quantiles {
-            Some(_) => QLearner::quantile_loss(&chosen, &goal),
-            None => error.square(),
+        let value = kind.mean(&chosen);
+        let (losses, error) = match &kind {
+            Returns::Categories(support) => {
+                let goal = support.project(&next.softmax(-1), &sample.reward, &sample.discount).detach();
+                // What the divergence from the goal is, but for the goal's own entropy.
+                ((&goal * chosen.log_softmax(-1)).sum(-1) * -1.0, &value - support.mean(&goal))
+            }
+            Returns::Mean | Returns::Quantiles(_) => {
+                let goal = (sample.reward.unsqueeze(-1) + sample.discount.unsqueeze(-1) * next).detach();
+                let error = &value - goal.mean(-1);
+                let quantiles = matches!(kind, Returns::Quantiles(_));
+                (if quantiles { QLearner::quantile_loss(&chosen, &goal) } else { error.square() }, error)
+            }
         };
         let loss = sample.weigh(&losses).mean(-1);
         self.adam.update(&loss.sum(..).gradients(&self.trained.parameters()));

@@ -43,6 +43,12 @@ pub trait Environment: Debug + Send + Sync {
     /// What is seen of a state: `[n, observation..]`.
     fn observe(&self, state: &[Tensor]) -> Tensor;
 
+    /// Which choices the state allows, bool `[n, choices]` with at least one in each row; none: all are allowed at all times.
+    /// Only for [`Space::Discrete`] actions, and algorithms whose policy is a distribution (PPO and its kin).
+    fn allowed(&self, _state: &[Tensor]) -> Option<Tensor> {
+        None
+    }
+
     /// One action in each world: `[n]` i32 or `[n, action..]` floats.
     fn step(&self, state: &[Tensor], action: &Tensor) -> Step;
 }
@@ -110,6 +116,15 @@ impl VectorEnvironment {
             let message = format!("observations are {seen:?}, the space promises {expected:?} {}", promised.dtype());
             return Err(Error::data(name, message));
         }
+        if let Some(allowed) = all.allowed() {
+            let Space::Discrete(choices) = all.environment.action_space() else {
+                return Err(Error::data(name, "it masks actions that are not one choice; only choices can be masked"));
+            };
+            if allowed.shape() != [count, choices] || allowed.dtype() != DType::Bool {
+                let message = format!("the mask of actions is {allowed:?}; [{count}, {choices}] of bools is needed");
+                return Err(Error::data(name, message));
+            }
+        }
         Ok(all)
     }
 
@@ -134,6 +149,24 @@ impl VectorEnvironment {
     pub fn observe(&self) -> Tensor {
         let state: Vec<Tensor> = self.state.iter().map(Var::get).collect();
         self.environment.observe(&state)
+    }
+
+    /// Which choices are allowed now, bool `[count, choices]`; none: all.
+    pub fn allowed(&self) -> Option<Tensor> {
+        let state: Vec<Tensor> = self.state.iter().map(Var::get).collect();
+        self.environment.allowed(&state)
+    }
+
+    /// An error if not all choices are always allowed: for algorithms that cannot heed a mask.
+    pub(super) fn refuse_mask(&self, algorithm: &str) -> Result<()> {
+        match self.allowed() {
+            None => Ok(()),
+            Some(_) => {
+                let message =
+                    format!("it does not allow all choices at all times, which {algorithm} cannot heed; use PPO");
+                Err(Error::data(self.environment.name(), message))
+            }
+        }
     }
 
     /// Bool `[count]`: what is seen now is the beginning of an episode.

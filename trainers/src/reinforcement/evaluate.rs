@@ -11,9 +11,9 @@ const CHUNK: usize = 50;
 
 /// Something that acts without chance.
 pub trait Actor {
-    /// What to do, seeing `[seeds * batch, observation..]`, as the environment takes it: `[seeds * batch, ..]`. An actor with
-    /// memory changes it.
-    fn act(&self, observation: &Tensor, memory: &[Var]) -> Tensor;
+    /// What to do, seeing `[seeds * batch, observation..]`, as the environment takes it: `[seeds * batch, ..]`. `allowed`: what may
+    /// be chosen, if not everything (see [`Environment::allowed`]). An actor with memory changes it.
+    fn act(&self, observation: &Tensor, allowed: Option<&Tensor>, memory: &[Var]) -> Tensor;
 
     /// The empty memory of an actor in `n` environments (of all seeds together), if it has any.
     ///
@@ -131,7 +131,7 @@ pub fn evaluate(
     let memory = actor.memory(n, device)?;
     let mut steps = Program::inference(device, |()| {
         for _ in 0..CHUNK {
-            let step = worlds.step(&actor.act(&worlds.observe(), &memory));
+            let step = worlds.step(&actor.act(&worlds.observe(), worlds.allowed().as_ref(), &memory));
             total.assign(&(total.get() + &step.reward * alive.get()));
             alive.assign(&(alive.get() * step.done().logical_not().cast(DType::F32)));
         }

@@ -137,7 +137,7 @@ pub fn film<E: Draw + Clone + 'static>(
     let mut step = Program::inference(device, |()| {
         // What is drawn is read before the step changes it.
         let mut told: Vec<Tensor> = worlds.state().iter().map(Var::get).collect();
-        let step = worlds.step(&actor.act(&worlds.observe(), &memory));
+        let step = worlds.step(&actor.act(&worlds.observe(), worlds.allowed().as_ref(), &memory));
         let done = step.done();
         told.extend([step.reward, done]);
         told

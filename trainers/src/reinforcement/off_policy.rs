@@ -196,6 +196,7 @@ impl<L: Learner> OffPolicy<L> {
         config.validate(name)?;
         let n = config.seeds * config.environments;
         let environment = VectorEnvironment::new(Arc::new(environment), n, device)?;
+        environment.refuse_mask(name)?;
         let learner = Arc::new(learner(&**environment.environment())?);
         let replay = Replay::new(&environment, config.seeds, (config.capacity, config.frequency), config.priority)?;
         let episodes = Arc::new(Episodes::new(n, config.seeds, device)?);

@@ -79,8 +79,13 @@ pub trait OnLearner: Send + Sync + 'static {
     fn told(&self) -> &'static [&'static str];
 
     /// What is kept of an action with exploration, and what the environment gets; `[n, ..]` both. `begins` `[n]` (bool): what is
-    /// seen is the beginning of an episode.
-    fn explore(&self, observation: &Tensor, begins: &Tensor) -> (Tensor, Tensor);
+    /// seen is the beginning of an episode. `allowed` `[n, choices]` (bool): what may be chosen, if not everything.
+    fn explore(&self, observation: &Tensor, begins: &Tensor, allowed: Option<&Tensor>) -> (Tensor, Tensor);
+
+    /// Whether it heeds what environments allow; if not, environments that do not allow everything are refused.
+    fn heeds_masks(&self) -> bool {
+        false
+    }
 
     /// Before an iteration: `progress` goes from 0 to 1 over the run.
     ///
@@ -157,6 +162,9 @@ impl<L: OnLearner> OnPolicy<L> {
         let worlds = VectorEnvironment::new(Arc::new(environment), portions.seeds * portions.environments, device)?;
         let kind = worlds.environment().clone();
         let learner = Arc::new(learner(&kind.observation_space(), &kind.action_space())?);
+        if !learner.heeds_masks() {
+            worlds.refuse_mask(name)?;
+        }
         let source = Source::on_device(worlds, learner.clone(), portions.chunk(), device);
         OnPolicy::over(name, source, portions, learner, device)
     }

@@ -36,11 +36,14 @@ impl Head {
         if let Space::Discrete(n) = self.space { n } else { self.space.len() }
     }
 
-    /// Of outputs `[seeds, batch, ..]`.
+    /// Of outputs `[seeds, batch, ..]`; `allowed`: as many bools as there are scores, if not every choice is.
     #[track_caller]
-    pub(super) fn distribution(&self, outputs: &Tensor) -> Distribution {
+    pub(super) fn distribution(&self, outputs: &Tensor, allowed: Option<&Tensor>) -> Distribution {
         match &self.log_std {
-            None => Distribution::Categorical(Categorical::new(outputs)),
+            None => Distribution::Categorical(match allowed {
+                None => Categorical::new(outputs),
+                Some(allowed) => Categorical::masked(outputs, &allowed.reshape(outputs.shape())),
+            }),
             Some(log_std) => Distribution::Gaussian(DiagonalGaussian::new(outputs, &log_std.get())),
         }
     }
@@ -108,11 +111,12 @@ impl Policy {
         Ok(Policy { network, head, seeds, normalizer: None })
     }
 
-    /// What to do, seeing `[seeds * batch, observation..]`; parameters are `[seeds, batch, ..]`.
+    /// What to do, seeing `[seeds * batch, observation..]`; parameters are `[seeds, batch, ..]`. `allowed`
+    /// `[seeds * batch, choices]` (bool): what may be chosen, if not everything.
     #[must_use]
     #[track_caller]
-    pub fn distribution(&self, observation: &Tensor) -> Distribution {
-        self.distribution_of(&self.inputs(observation))
+    pub fn distribution(&self, observation: &Tensor, allowed: Option<&Tensor>) -> Distribution {
+        self.distribution_of(&self.inputs(observation), allowed)
     }
 
     /// What networks see of `[seeds * batch, observation..]`: `[seeds, batch, numbers]`, normalised if that was asked for.
@@ -124,8 +128,8 @@ impl Policy {
 
     /// As [`Policy::distribution`], of what [`Policy::inputs`] gave.
     #[track_caller]
-    pub(super) fn distribution_of(&self, inputs: &Tensor) -> Distribution {
-        self.head.distribution(&self.network.forward(inputs))
+    pub(super) fn distribution_of(&self, inputs: &Tensor, allowed: Option<&Tensor>) -> Distribution {
+        self.head.distribution(&self.network.forward(inputs), allowed)
     }
 
     /// Actions `[seeds, batch, ..]` as an environment takes them: `[seeds * batch, ..]`, real ones within their bounds.
@@ -136,8 +140,8 @@ impl Policy {
 
     /// What is kept of random actions, and what the environment gets, `[n, ..]` both.
     #[track_caller]
-    pub(super) fn explore(&self, observation: &Tensor) -> (Tensor, Tensor) {
-        self.head.kept_and_acted(&self.distribution(observation).sample())
+    pub(super) fn explore(&self, observation: &Tensor, allowed: Option<&Tensor>) -> (Tensor, Tensor) {
+        self.head.kept_and_acted(&self.distribution(observation, allowed).sample())
     }
 }
 
@@ -152,8 +156,8 @@ impl Module for Policy {
 }
 
 impl Actor for Policy {
-    fn act(&self, observation: &Tensor, _: &[Var]) -> Tensor {
-        self.for_environment(&self.distribution(observation).mode())
+    fn act(&self, observation: &Tensor, allowed: Option<&Tensor>, _: &[Var]) -> Tensor {
+        self.for_environment(&self.distribution(observation, allowed).mode())
     }
 
     fn seeds(&self) -> usize {

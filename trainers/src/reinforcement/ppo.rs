@@ -47,6 +47,8 @@ pub struct Batch {
     advantage: Tensor,
     returns: Tensor,
     value: Tensor,
+    /// What could be chosen, if not everything.
+    allowed: Option<Tensor>,
 }
 
 impl Tensors for Batch {
@@ -58,6 +60,7 @@ impl Tensors for Batch {
             advantage: f(&self.advantage),
             returns: f(&self.returns),
             value: f(&self.value),
+            allowed: self.allowed.as_ref().map(f),
         }
     }
 }
@@ -123,8 +126,12 @@ impl OnLearner for PpoLearner {
         &["explained", "loss.policy", "loss.value", "entropy", "divergence", "clipped"]
     }
 
-    fn explore(&self, observation: &Tensor, _: &Tensor) -> (Tensor, Tensor) {
-        self.agent.actor.explore(observation)
+    fn explore(&self, observation: &Tensor, _: &Tensor, allowed: Option<&Tensor>) -> (Tensor, Tensor) {
+        self.agent.actor.explore(observation, allowed)
+    }
+
+    fn heeds_masks(&self) -> bool {
+        true
     }
 
     fn begin(&self, progress: f64) -> Result<()> {
@@ -148,7 +155,8 @@ impl OnLearner for PpoLearner {
         let (observation, action) = (agent.actor.inputs(&flat(&all.observation)), by_seed(&all.action));
         let value = agent.value_of(&observation);
         let next_value = agent.value(&flat(&all.next));
-        let log_probability = agent.actor.distribution_of(&observation).log_probability(&action);
+        let allowed = all.allowed.as_ref().map(by_seed);
+        let log_probability = agent.actor.distribution_of(&observation, allowed.as_ref()).log_probability(&action);
         agent.take_note(&flat(&all.observation));
         let reward = self.rewards.as_ref().map_or_else(|| by_seed(&all.reward), |scale| scale.apply(all));
         // [seeds, steps, environments]
@@ -163,7 +171,7 @@ impl OnLearner for PpoLearner {
         let advantage = experience.advantages(gamma, lambda, 1).reshape(value.shape());
         let returns = &advantage + &value;
         let explained = explained(&advantage, &returns);
-        (Batch { observation, action, log_probability, advantage, returns, value }, explained)
+        (Batch { observation, action, log_probability, advantage, returns, value, allowed }, explained)
     }
 
     fn epoch(&self, batch: &Batch) -> Tensor {
@@ -173,7 +181,7 @@ impl OnLearner for PpoLearner {
         let before: Vec<(Var, Tensor)> = flat.map(|var| (var.clone(), var.get())).collect();
         let mut last = None;
         for part in shuffled(batch, (batch.value.size(1), config.minibatches), batch.value.device()) {
-            let distribution = self.agent.actor.distribution_of(&part.observation);
+            let distribution = self.agent.actor.distribution_of(&part.observation, part.allowed.as_ref());
             let (loss, told) = loss(&distribution, &self.agent.value_of(&part.observation), &part, config);
             adam.apply(&self.clip.apply(adam, &loss.gradients(&self.parameters)));
             last = Some(told);

@@ -155,7 +155,7 @@ impl PqnLearner {
 }
 
 impl Actor for PqnLearner {
-    fn act(&self, observation: &Tensor, _: &[Var]) -> Tensor {
+    fn act(&self, observation: &Tensor, _: Option<&Tensor>, _: &[Var]) -> Tensor {
         self.values(observation).argmax(-1).reshape([observation.size(0)])
     }
 
@@ -171,10 +171,10 @@ impl OnLearner for PqnLearner {
         &["value", "loss"]
     }
 
-    fn explore(&self, observation: &Tensor, _: &Tensor) -> (Tensor, Tensor) {
+    fn explore(&self, observation: &Tensor, _: &Tensor, _: Option<&Tensor>) -> (Tensor, Tensor) {
         let (n, device) = (observation.size(0), observation.device());
         let random = random_actions(&self.actions, n, device);
-        let action = Tensor::rand(&[n], device).lt(self.chance.get()).select(&random, self.act(observation, &[]));
+        let action = Tensor::rand(&[n], device).lt(self.chance.get()).select(&random, self.act(observation, None, &[]));
         (action.clone(), action)
     }
 

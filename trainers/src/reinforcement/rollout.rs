@@ -20,6 +20,8 @@ pub struct Rollout {
     pub truncated: Tensor,
     /// What was seen after the action, before an ended episode was started anew.
     pub next: Tensor,
+    /// Bool `[steps, n, choices]`: what could be chosen, if not everything.
+    pub allowed: Option<Tensor>,
 }
 
 impl Tensors for Rollout {
@@ -31,6 +33,7 @@ impl Tensors for Rollout {
             terminated: f(&self.terminated),
             truncated: f(&self.truncated),
             next: f(&self.next),
+            allowed: self.allowed.as_ref().map(f),
         }
     }
 }
@@ -46,7 +49,9 @@ impl Rollout {
         mut act: impl FnMut(&Tensor) -> (Tensor, Tensor),
     ) -> Rollout {
         let mut all: [Vec<Tensor>; 6] = Default::default();
+        let mut masks = Vec::new();
         for _ in 0..steps {
+            masks.extend(environment.allowed());
             let observation = environment.observe();
             let (action, acted) = act(&observation);
             // Learning happens from what was seen, not through the world: no gradient passes from here to the policy.
@@ -56,7 +61,8 @@ impl Rollout {
             all.iter_mut().zip(parts).for_each(|(list, part)| list.push(part));
         }
         let [observation, action, reward, terminated, truncated, next] = all.map(|list| Tensor::stack(&list, 0));
-        Rollout { observation, action, reward, terminated, truncated, next }
+        let allowed = (!masks.is_empty()).then(|| Tensor::stack(&masks, 0));
+        Rollout { observation, action, reward, terminated, truncated, next, allowed }
     }
 
     /// One after the other.
@@ -66,10 +72,9 @@ impl Rollout {
     #[must_use]
     #[track_caller]
     pub fn join(parts: &[Rollout]) -> Rollout {
-        let join = |part: fn(&Rollout) -> &Tensor| {
-            let list: Vec<&Tensor> = parts.iter().map(part).collect();
-            if list.len() == 1 { list[0].clone() } else { Tensor::cat(&list, 0) }
-        };
+        let one = |list: Vec<&Tensor>| if list.len() == 1 { list[0].clone() } else { Tensor::cat(&list, 0) };
+        let join = |part: fn(&Rollout) -> &Tensor| one(parts.iter().map(part).collect());
+        let masks: Option<Vec<&Tensor>> = parts.iter().map(|part| part.allowed.as_ref()).collect();
         Rollout {
             observation: join(|r| &r.observation),
             action: join(|r| &r.action),
@@ -77,6 +82,7 @@ impl Rollout {
             terminated: join(|r| &r.terminated),
             truncated: join(|r| &r.truncated),
             next: join(|r| &r.next),
+            allowed: masks.map(one),
         }
     }
 

@@ -114,7 +114,7 @@ impl SoftLearner {
 }
 
 impl Actor for SoftLearner {
-    fn act(&self, observation: &Tensor, _: &[Var]) -> Tensor {
+    fn act(&self, observation: &Tensor, _: Option<&Tensor>, _: &[Var]) -> Tensor {
         self.for_environment(&self.distribution(&by_seed(observation, self.config.common.seeds)).mode())
     }
 

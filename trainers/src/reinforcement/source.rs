@@ -34,14 +34,14 @@ impl Source {
     ) -> Source {
         let inside = worlds.clone();
         let program = Program::inference(device, move |()| {
-            Rollout::collect(&inside, steps, |seen| learner.explore(seen, &inside.begins()))
+            Rollout::collect(&inside, steps, |seen| learner.explore(seen, &inside.begins(), inside.allowed().as_ref()))
         });
         Source::Device { worlds, steps, program }
     }
 
     pub(crate) fn on_host(worlds: HostEnvironments, learner: Arc<impl OnLearner>, device: &Device) -> Source {
         let program = Program::inference(device, move |[observation, begins]: [Tensor; 2]| {
-            let (kept, acted) = learner.explore(&observation, &begins);
+            let (kept, acted) = learner.explore(&observation, &begins, None);
             [kept, acted.cast(DType::F32)]
         });
         Source::Host { worlds: Box::new(worlds), seen: None, begins: Vec::new(), device: device.clone(), program }
@@ -141,6 +141,7 @@ fn host_rollout(
         terminated: flags(&terminated)?,
         truncated: flags(&truncated)?,
         next: Tensor::try_from_slice(&nexts, &all, device)?,
+        allowed: None,
     };
     Tensor::realize_all(&rollout.list())?;
     Ok((rollout, now))

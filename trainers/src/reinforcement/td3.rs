@@ -117,7 +117,7 @@ impl DeterministicLearner {
 }
 
 impl Actor for DeterministicLearner {
-    fn act(&self, observation: &Tensor, _: &[Var]) -> Tensor {
+    fn act(&self, observation: &Tensor, _: Option<&Tensor>, _: &[Var]) -> Tensor {
         self.for_environment(&self.actor.forward(&by_seed(observation, self.config.common.seeds)).tanh())
     }
 

@@ -41,6 +41,10 @@ impl<E: Environment> Environment for TimeLimit<E> {
         self.environment.observe(state)
     }
 
+    fn allowed(&self, state: &[Tensor]) -> Option<Tensor> {
+        self.environment.allowed(state)
+    }
+
     fn step(&self, state: &[Tensor], action: &Tensor) -> Step {
         self.environment.step(state, action)
     }
@@ -109,6 +113,10 @@ impl<E: Environment> Environment for FrameStack<E> {
         let now = self.environment.observe(state);
         let all: Vec<&Tensor> = older.iter().chain([&now]).collect();
         Tensor::cat(&all, 1)
+    }
+
+    fn allowed(&self, state: &[Tensor]) -> Option<Tensor> {
+        self.environment.allowed(self.parts(state).1)
     }
 
     fn step(&self, state: &[Tensor], action: &Tensor) -> Step {

@@ -137,8 +137,8 @@ impl Net {
     }
 
     /// Distribution and values for hidden numbers `[seeds, batch, memory]`.
-    fn heads(&self, hidden: &Tensor) -> (Distribution, Tensor) {
-        (self.head.distribution(&self.policy.forward(hidden)), self.critic.forward(hidden).squeeze(-1))
+    fn heads(&self, hidden: &Tensor, allowed: Option<&Tensor>) -> (Distribution, Tensor) {
+        (self.head.distribution(&self.policy.forward(hidden), allowed), self.critic.forward(hidden).squeeze(-1))
     }
 }
 
@@ -229,11 +229,11 @@ impl RecurrentLearner {
 }
 
 impl Actor for RecurrentLearner {
-    fn act(&self, observation: &Tensor, memory: &[Var]) -> Tensor {
+    fn act(&self, observation: &Tensor, allowed: Option<&Tensor>, memory: &[Var]) -> Tensor {
         let gates = self.net.gates(&by_seed(observation, self.config.ppo.seeds));
         let state = self.net.remember(&gates, &memory[0].get());
         memory[0].assign(&state);
-        self.net.head.for_environment(&self.net.heads(&state.index_axis(0, 0)).0.mode())
+        self.net.head.for_environment(&self.net.heads(&state.index_axis(0, 0), allowed).0.mode())
     }
 
     fn memory(&self, n: usize, device: &Device) -> Result<Vec<Var>> {
@@ -254,13 +254,17 @@ impl OnLearner for RecurrentLearner {
         &["explained", "loss.policy", "loss.value", "entropy", "divergence", "clipped"]
     }
 
-    fn explore(&self, observation: &Tensor, begins: &Tensor) -> (Tensor, Tensor) {
+    fn explore(&self, observation: &Tensor, begins: &Tensor, allowed: Option<&Tensor>) -> (Tensor, Tensor) {
         let (seeds, n) = (self.config.ppo.seeds, self.config.ppo.environments);
         let goes_on = begins.logical_not().cast(DType::F32).reshape([1, seeds, n, 1]);
         let gates = self.net.gates(&by_seed(observation, seeds));
         let state = self.net.remember(&gates, &(self.now.get() * goes_on));
         self.now.assign(&state);
-        self.net.head.kept_and_acted(&self.net.heads(&state.index_axis(0, 0)).0.sample())
+        self.net.head.kept_and_acted(&self.net.heads(&state.index_axis(0, 0), allowed).0.sample())
+    }
+
+    fn heeds_masks(&self) -> bool {
+        true
     }
 
     fn begin(&self, progress: f64) -> Result<()> {
@@ -286,10 +290,11 @@ impl OnLearner for RecurrentLearner {
         let states = self.net.unroll(&observation, &start, &goes_on);
         let flat = |x: &Tensor| x.reshape([seeds, rollout * n, x.size(-1)]);
         let memory = self.config.memory;
-        let (distribution, value) = self.net.heads(&flat(&states.index_axis(0, 0)));
+        let allowed = all.allowed.as_ref().map(|x| Rollout::by_seed(x, seeds));
+        let (distribution, value) = self.net.heads(&flat(&states.index_axis(0, 0)), allowed.as_ref());
         // What an episode would have led to is valued with what was remembered then.
         let after = self.net.remember(&self.net.gates(&flat(&next)), &states.reshape([2, seeds, rollout * n, memory]));
-        let next_value = self.net.heads(&after.index_axis(0, 0)).1;
+        let next_value = self.net.heads(&after.index_axis(0, 0), None).1;
         let action = Rollout::by_seed(&all.action, seeds);
         let log_probability = distribution.log_probability(&action);
         let cube = |x: &Tensor| x.reshape([seeds, rollout, n]);
@@ -311,6 +316,7 @@ impl OnLearner for RecurrentLearner {
             advantage: sequences(&advantage),
             returns: sequences(&returns),
             value: sequences(&cube(&value)),
+            allowed: all.allowed.as_ref().map(|x| sequences(&steps(x))),
         };
         (Sequences { steps, goes_on: sequences(&goes_on), start: start.movedim(0, 2) }, explained)
     }
@@ -328,8 +334,9 @@ impl OnLearner for RecurrentLearner {
                 x.reshape([&[x.size(0), x.size(1) * x.size(2)][..], rest].concat().as_slice())
             });
             let hidden = states.index_axis(0, 0);
-            let (distribution, value) =
-                self.net.heads(&hidden.reshape([config.seeds, flat.value.size(1), hidden.size(-1)]));
+            let (distribution, value) = self
+                .net
+                .heads(&hidden.reshape([config.seeds, flat.value.size(1), hidden.size(-1)]), flat.allowed.as_ref());
             let (loss, told) = loss(&distribution, &value, &flat, config);
             self.adam.apply(&self.clip.apply(&self.adam, &loss.gradients(&self.parameters)));
             last = Some(told);
