@@ -175,3 +175,25 @@ fn long_sums_are_accurate() {
     let kernel = map(&[1], &[n], vec![slice(DType::F32, n)], body, vec![output(1, DType::F32, &[1])]);
     check(&kernel, &[vec![0.1; n]], 4.0 * f64::from(f32::EPSILON));
 }
+
+#[test]
+fn columns_that_are_only_added_up() {
+    // One tile, several, a part of one, chunks of `inner` for several threads; ends that do not fill a block of 32 steps.
+    for (outer, inner) in [(64, 500), (64, 70_001), (1025, 33), (33, 33), (40, 4), (9, 1), (4000, 65)] {
+        let mut kernel = reductions(outer, inner, DType::F32, true);
+        kernel.outputs.retain(|o| matches!(kernel.body[o.value], Inst::Reduce(Reduction::Sum, _)));
+        let x = numbers(outer * inner, 3);
+        check(&kernel, &[x.clone()], 4.0 * DType::F32.epsilon() * (inner as f64).sqrt().max(4.0));
+        // Over two axes that lie apart: every second of the rows.
+        let view = View {
+            shape: vec![outer, inner / 2, 1],
+            strides: vec![1, 2 * outer as isize, 1],
+            offset: outer.min(outer * (inner - 1)),
+            mask: None,
+        };
+        let body = vec![Inst::Load { input: 0, layout: Layout::of(view) }, Inst::Reduce(Reduction::Sum, 0)];
+        let outputs = vec![output(1, DType::F32, &[outer])];
+        let kernel = map(&[outer], &[inner / 2, 1], vec![slice(DType::F32, outer * inner)], body, outputs);
+        check(&kernel, &[x], 4.0 * DType::F32.epsilon() * (inner as f64).sqrt().max(4.0));
+    }
+}

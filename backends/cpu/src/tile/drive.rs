@@ -2,7 +2,7 @@
 //! phases of split stages.
 
 use super::execute::{self, Tile};
-use super::{Op, Program, Shape, reduce};
+use super::{Op, Program, Shape, What, reduce};
 use crate::crew::{Crew, Shared};
 
 /// The buffers of one kernel: first elements of its slices.
@@ -78,6 +78,11 @@ impl Program {
         self.accumulators.iter().filter(|a| a.stage == stage).for_each(|a| reduce::reset(tile, a));
         let mut at = from;
         tile.step = 0;
+        if matches!(code, [Op { what: What::SumColumns { .. }, .. }]) {
+            (tile.inner_fixed, tile.steps) = (from, to - from);
+            execute::run(tile, code);
+            return;
+        }
         while at < to {
             if self.shape == Shape::Long {
                 let n = self.lanes.min(to - at);

@@ -25,6 +25,8 @@ pub(super) struct Tile<'a> {
     pub(super) inner_fixed: usize,
     /// Steps since the accumulators were reset.
     pub(super) step: usize,
+    /// Steps that an operation over many of them takes.
+    pub(super) steps: usize,
 }
 
 impl<'a> Tile<'a> {
@@ -45,6 +47,7 @@ impl<'a> Tile<'a> {
             inner_lanes: 0,
             inner_fixed: 0,
             step: 0,
+            steps: 0,
         };
         for register in 0..program.slots.len() {
             tile.home(register);
@@ -236,6 +239,9 @@ fn run_all<L: Level, const FUSED: bool>(tile: &mut Tile<'_>, ops: &[Op]) {
             What::Reduce(how, lane, x) => reduce::rows::<L>(tile, how, lane, x, result),
             What::ArgReduce(which, lane, x) => apart!(L, reduce::arg_rows::<L>(tile, which, lane, x, result)),
             What::Accumulate(number) => apart!(L, reduce::accumulate::<L>(tile, number)),
+            What::SumColumns { accumulator, input, access } => {
+                apart!(L, reduce::columns(tile, accumulator, input, access));
+            }
             What::Store { output, access, dtype } => apart!(L, moves::store(tile, op, output, access, dtype)),
         }
     }

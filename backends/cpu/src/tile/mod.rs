@@ -120,6 +120,12 @@ enum What {
     ArgReduce(Extremum, Lane, Register),
     /// Into the accumulator of that number.
     Accumulate(usize),
+    /// All steps of a chunk at once: columns of f32 that lie side by side are added up as they are (see `reduce::columns`).
+    SumColumns {
+        accumulator: usize,
+        input: usize,
+        access: usize,
+    },
     Store {
         output: usize,
         access: usize,

@@ -39,6 +39,13 @@ fn element<T: Copy>(base: *const u8, at: isize) -> T {
     unsafe { base.cast::<T>().offset(at).read() }
 }
 
+/// `n` neighbouring elements of an input, from element `at` on.
+#[inline(always)]
+pub(super) fn row<'a, T>(tile: &Tile<'a>, input: usize, at: isize, n: usize) -> &'a [T] {
+    // SAFETY: as in `element`; who calls found the elements' places by a verified view.
+    unsafe { std::slice::from_raw_parts(tile.source(Source::Input(input)).cast::<T>().offset(at), n) }
+}
+
 /// Loads lanes into a register; contiguous lanes of 32 or 64 bits are not copied but pointed at.
 #[inline(always)]
 pub(super) fn load(tile: &mut Tile<'_>, op: &Op, source: Source, access: usize, dtype: DType, copy: bool) {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use anygrad_core::DType;
-use anygrad_core::kernel::{Core, Inst, Kernel};
+use anygrad_core::kernel::{Core, Inst, Kernel, Reduction};
 use anygrad_core::scalar::{Binary, Unary};
 use anygrad_core::view::{Layout, View};
 
@@ -139,7 +139,23 @@ impl Builder<'_> {
             accumulators.push(Accumulator { how, lane, stage, source, result, value, second });
         }
         inner_outputs.iter().for_each(|&o| self.store(o, &mut names, &mut each));
-        each
+        self.column_sum(&each, accumulators).map_or(each, |sum| vec![sum])
+    }
+
+    /// A loop that does nothing but add up columns of f32 as they lie in memory, as one operation.
+    fn column_sum(&self, each: &[Op], accumulators: &[Accumulator]) -> Option<Op> {
+        let [Op { what: What::Load { source: Source::Input(input), access, dtype: DType::F32, .. }, result, .. }, last] =
+            each
+        else {
+            return None;
+        };
+        let What::Accumulate(number) = last.what else { return None };
+        let (a, view) = (&accumulators[number], &self.accesses[*access]);
+        let plain = view.inner && view.chain.is_empty() && view.lanes.uniform() == Some(1);
+        let sum = a.how == How::Reduce(Reduction::Sum) && a.source == *result;
+        let here = self.choice.shape == Shape::Columns && plain && view.fixed.uniform().is_some() && sum;
+        let what = What::SumColumns { accumulator: number, input: *input, access: *access };
+        here.then_some(Op { inner: true, result: last.result, what })
     }
 
     /// Instructions that some output needs.

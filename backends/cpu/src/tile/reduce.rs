@@ -6,7 +6,7 @@
 use anygrad_core::kernel::{Extremum, Reduction};
 
 use super::execute::{Level, Tile, apart};
-use super::{Accumulator, How, Lane, Shape};
+use super::{Accumulator, How, Lane, Shape, moves};
 
 /// Steps of columns summed in f32 before they go to f64.
 const BLOCK: usize = 32;
@@ -251,6 +251,22 @@ pub(super) fn accumulate<L: Level>(tile: &Tile<'_>, number: usize) {
     }
     if a.is_wide() && (tile.program.shape == Shape::Long || (tile.step + 1).is_multiple_of(BLOCK)) {
         flush(tile, a);
+    }
+}
+
+/// As [`accumulate`] for each of the tile's steps, without the detour over registers: few columns are much work per step otherwise.
+#[inline(always)]
+pub(super) fn columns(tile: &Tile<'_>, number: usize, input: usize, access: usize) {
+    let (a, access) = (&tile.program.accumulators[number], &tile.program.accesses[access]);
+    let sums = tile.write::<f32>(a.value, tile.outer_lanes);
+    let first = access.offset + tile.inner_start as isize;
+    let apart = access.fixed.uniform().unwrap_or(0);
+    for (step, at) in (tile.inner_fixed..tile.inner_fixed + tile.steps).enumerate() {
+        let row = moves::row::<f32>(tile, input, first + at as isize * apart, tile.outer_lanes);
+        sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += x);
+        if (step + 1).is_multiple_of(BLOCK) {
+            flush(tile, a);
+        }
     }
 }
 

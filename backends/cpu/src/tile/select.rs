@@ -94,6 +94,7 @@ fn reads(op: &Op, accumulators: &[Accumulator]) -> Vec<Register> {
         What::Binary(_, _, x, y) => vec![x, y],
         What::Select { condition, yes, no, .. } => vec![condition, yes, no],
         What::Accumulate(number) => vec![accumulators[number].source],
+        What::SumColumns { .. } => vec![],
         What::Store { .. } => vec![op.result],
         _ => vec![],
     }
@@ -134,7 +135,7 @@ pub(super) fn assign_slots(
             reads(op, accumulators).into_iter().for_each(|register| last_use[register] = time);
         }
         for (time, op) in code.iter().enumerate() {
-            let writes = !matches!(op.what, What::Store { .. } | What::Accumulate(_));
+            let writes = !matches!(op.what, What::Store { .. } | What::Accumulate(_) | What::SumColumns { .. });
             if writes && slots[op.result] == usize::MAX {
                 slots[op.result] = free.pop().unwrap_or_else(|| {
                     count += 1;
