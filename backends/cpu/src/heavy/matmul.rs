@@ -16,6 +16,9 @@ use crate::crew::{Crew, Shared};
 /// Elements of a product's result that a task computes before the body runs over them: 128 KiB of f32.
 const CACHED: usize = 1 << 15;
 
+/// Columns up to which that is done: at least 256 rows for each packing.
+const NARROW: usize = 128;
+
 /// A prepared product.
 #[derive(Debug)]
 pub(crate) struct Product {
@@ -182,7 +185,8 @@ fn choose(p: &Matmul, batches: usize, nanoseconds: usize, threads: usize) -> Way
     let packed = |rows: usize| rows * n + want.div_ceil(rows) * m;
     let rows = (1..=want).filter(|&rows| want.is_multiple_of(rows)).min_by_key(|&rows| packed(rows)).unwrap_or(1);
     let columns = (want / rows).min(n.div_ceil(8)).max(1);
-    // Whole rows are followed by their body while they are in the second-level cache.
-    let cached = if columns == 1 { (m * n).div_ceil(CACHED) } else { 1 };
+    // Narrow rows are followed by their body while they are in the second-level cache. (Each task packs the right side: of wide
+    // ones that would be too much.)
+    let cached = if columns == 1 && n <= NARROW { (m * n).div_ceil(CACHED) } else { 1 };
     Way::Grid(rows.max(cached).min(m.div_ceil(8)).max(1), columns)
 }
