@@ -59,6 +59,12 @@ fn dbscan_follows_its_definition() {
             let found = Dbscan { eps, min_samples }.fit(&device, &x).expect("fits");
             assert_eq!(found.labels, slow_dbscan(&values, 2, eps, min_samples), "{eps}: {found}");
         }
+        // Many features: compared by the device.
+        let wide = x.narrow(0, 0, 600).pad(&[(0, 0), (0, 28)], 0.5);
+        for (eps, min_samples) in [(0.2, 5), (0.07, 6)] {
+            let found = Dbscan { eps, min_samples }.fit(&device, &wide).expect("fits");
+            assert_eq!(found.labels, slow_dbscan(&values[..1200], 2, eps, min_samples), "{eps}: {found}");
+        }
     }
 }
 

@@ -1,7 +1,11 @@
 //! DBSCAN: clusters are dense regions, whatever their shape; what lies between is noise.
 //!
-//! The device compares a tile of rows with all rows and packs who is near into bits; the host joins cores with union-find
-//! while the tiles come in. Each pair of rows is compared once as bits; the distance matrix never exists.
+//! The host sorts rows into tiles of neighbours (a k-d tree's leaves), so that only tiles whose boxes are near are compared: with
+//! few features by the host's threads, row by row; with many by products on the device. Who is near comes as bits, from which
+//! the host joins cores with union-find while the tiles come in. The distance matrix never exists, and where clusters are apart,
+//! most of it is never computed.
+
+mod tiles;
 
 use std::fmt::{Display, Formatter};
 
@@ -9,11 +13,25 @@ use anygrad_core::{Device, Program, Result, Tensor, Var};
 
 use super::{Run, Table, silent, squared_distances, table, wrong};
 use crate::events::Listener;
+use tiles::Tiles;
 
 const METHOD: &str = "dbscan";
 
-/// Rows compared at a time.
-const TILE: usize = 512;
+/// Up to so many features a k-d tree tells rows apart, and the host compares.
+const FEW: usize = 24;
+
+/// Rows of a tile where the host compares, and where the device does: small boxes leave less to compare (50,000 rows of 8
+/// features around 32 centres: 4 % of all pairs with 64, 9 % with 256), large tiles give a device something to do.
+const TILES: (usize, usize) = (64, 256);
+
+/// Tiles that the device compares one with at a time: results stay in the caches of a processor's core.
+const GROUP: usize = 4;
+
+/// Tiles that the host compares before it joins.
+const AHEAD: usize = 256;
+
+/// The first of 32 rows, and a bit for each of them.
+type Word = (usize, u32);
 
 /// How to find dense regions. A row is a core if at least `min_samples` rows (itself included) are within `eps`; cores within
 /// `eps` of each other are one cluster; other rows within `eps` of a core belong to its cluster (the first, if there are
@@ -70,36 +88,64 @@ impl Dbscan {
             return Err(wrong(METHOD, message));
         }
         let x = table::load(METHOD, data, device)?;
-        let x = (&x - x.mean(0)).realize()?.clone();
         let (n, d) = (x.shape()[0], x.shape()[1]);
-        let mut run = Run::begin(listener, METHOD, Some(n.div_ceil(TILE) as u64))?;
-        let tile = TILE.min(n);
-        let words = n.div_ceil(32);
-        // The rows of a tile are an argument (the last one overlaps the one before), all rows are captured.
-        let all = x.pad(&[(0, words * 32 - n), (0, 0)], f64::from(f32::MAX).sqrt() / 1e3).realize()?.clone();
-        let limit = self.eps * self.eps;
-        let weights: Vec<u32> = (0..32).map(|bit| 1 << bit).collect();
-        let weights = Var::try_new("bits", &Tensor::try_from_slice(&weights, &[32], device)?)?;
-        let mut near = Program::inference(device, move |rows: Tensor| -> Tensor {
-            let inside = squared_distances(&rows, &all).le(limit).reshape([tile, words, 32]);
-            inside.select(weights.get(), 0.0).sum(2)
-        });
+        let size = if d <= FEW { TILES.0 } else { TILES.1 };
+        let tiles = Tiles::new(&x.to_vec::<f32>()?, d, size);
+        let mut run = Run::begin(listener, METHOD, Some(tiles.len() as u64))?;
+        let mut near = self.program(device)?;
         let mut joined = Joined::new(n, self.min_samples);
-        let values = x.to_vec::<f32>()?;
-        for first in (0..n).step_by(TILE) {
-            let start = first.min(n - tile);
-            let rows = Tensor::try_from_slice(&values[start * d..(start + tile) * d], &[tile, d], device)?;
-            let bits = near.run(rows)?.to_vec::<u32>()?;
-            for (row, bits) in (start..start + tile).zip(bits.chunks_exact(words)).skip(first - start) {
-                joined.add(row, bits);
+        let ahead = if d <= FEW { AHEAD } else { 1 };
+        for first in (0..tiles.len()).step_by(ahead) {
+            let end = (first + ahead).min(tiles.len());
+            if d <= FEW {
+                tiles.compared(first..end, self.eps).iter().for_each(|words| joined.add(words));
+            } else {
+                self.compare(&mut near, &tiles, first, device)?.iter().for_each(|words| joined.add(words));
             }
-            if run.iteration((first / TILE + 1) as u64, &[("done", (start + tile) as f64)])? {
+            if run.iteration(end as u64, &[("done", (end * size).min(n) as f64)])? {
                 run.end("stopped")?;
                 return Err(wrong(METHOD, "stopped by its listener before all rows were compared"));
             }
         }
         run.end("done")?;
-        Ok(joined.finish())
+        Ok(joined.finish(tiles.order()))
+    }
+
+    /// From a tile `[size, d]` and other rows `[m, d]` to who is near, as bits `[size, m / 32]`.
+    fn program(&self, device: &Device) -> Result<Program<'static, (Tensor, Tensor), Tensor>> {
+        let limit = self.eps * self.eps;
+        let weights: Vec<u32> = (0..32).map(|bit| 1 << bit).collect();
+        let weights = Var::try_new("bits", &Tensor::try_from_slice(&weights, &[32], device)?)?;
+        Ok(Program::inference(device, move |(rows, others): (Tensor, Tensor)| -> Tensor {
+            let [size, words] = [rows.shape()[0], others.shape()[0] / 32];
+            let inside = squared_distances(&rows, &others).le(limit).reshape([size, words, 32]);
+            inside.select(weights.get(), 0.0).sum(2)
+        }))
+    }
+
+    /// Who is near to the rows of a tile, by the device.
+    fn compare(
+        &self,
+        near: &mut Program<'static, (Tensor, Tensor), Tensor>,
+        tiles: &Tiles,
+        number: usize,
+        device: &Device,
+    ) -> Result<Vec<Vec<Word>>> {
+        let (d, size) = (tiles.features(), tiles.size());
+        let rows = Tensor::try_from_slice(&tiles.gathered(&[number], 1, number), &[size, d], device)?;
+        let mut found = vec![Vec::new(); tiles.count(number)];
+        for group in tiles.near(number, self.eps).chunks(GROUP) {
+            // Sizes are powers of two, so that few programs are traced; what fills them up is far away.
+            let count = group.len().next_power_of_two();
+            let others = tiles.gathered(group, count, number);
+            let others = Tensor::try_from_slice(&others, &[count * size, d], device)?;
+            let bits = near.run((rows.clone(), others))?.to_vec::<u32>()?;
+            for (words, bits) in found.iter_mut().zip(bits.chunks_exact(count * size / 32)) {
+                let places = group.iter().flat_map(|tile| (tile * size..(tile + 1) * size).step_by(32));
+                words.extend(places.zip(bits.iter().copied()).filter(|word| word.1 != 0));
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -115,7 +161,7 @@ struct Joined {
 
 impl Joined {
     fn new(n: usize, min_samples: usize) -> Joined {
-        Joined { min_samples, cores: vec![false; n], parent: (0..n as u32).collect(), borders: Vec::new() }
+        Joined { min_samples, cores: Vec::with_capacity(n), parent: (0..n as u32).collect(), borders: Vec::new() }
     }
 
     fn root(&mut self, mut row: u32) -> u32 {
@@ -127,17 +173,20 @@ impl Joined {
         row
     }
 
-    fn add(&mut self, row: usize, bits: &[u32]) {
-        let mut count: u32 = bits.iter().map(|word| word.count_ones()).sum();
+    /// Takes in who is near to the next row: words of bits, rising.
+    fn add(&mut self, words: &[Word]) {
+        let row = self.cores.len();
+        let mut count: u32 = words.iter().map(|(_, bits)| bits.count_ones()).sum();
         // Rounding may hide a row from itself.
-        count += 1 - (bits[row / 32] >> (row % 32) & 1);
+        let own = words.iter().find(|(first, _)| *first == row / 32 * 32);
+        count += 1 - own.map_or(0, |(_, bits)| bits >> (row % 32) & 1);
         let core = count as usize >= self.min_samples;
-        self.cores[row] = core;
+        self.cores.push(core);
         let mut own = if core { self.root(row as u32) } else { 0 };
-        for (at, &word) in bits[..row.div_ceil(32)].iter().enumerate() {
-            let mut rest = word;
+        for &(first, bits) in words.iter().take_while(|(first, _)| *first <= row) {
+            let mut rest = bits;
             while rest != 0 {
-                let other = at * 32 + rest.trailing_zeros() as usize;
+                let other = first + rest.trailing_zeros() as usize;
                 rest &= rest - 1;
                 if other >= row {
                     break;
@@ -145,7 +194,6 @@ impl Joined {
                 match (core, self.cores[other]) {
                     (true, true) => {
                         let root = self.root(other as u32);
-                        // The smaller number stays root, so clusters are named by their first core.
                         let (low, high) = (own.min(root), own.max(root));
                         self.parent[high as usize] = low;
                         own = low;
@@ -158,25 +206,32 @@ impl Joined {
         }
     }
 
-    fn finish(mut self) -> DbscanResult {
-        let mut labels = vec![-1; self.cores.len()];
-        let mut clusters = 0;
-        for row in 0..labels.len() {
-            if self.cores[row] {
-                let root = self.root(row as u32) as usize;
-                if root == row {
-                    labels[row] = clusters;
+    /// Clusters in the rows' own order, of which `order` tells the place here.
+    fn finish(mut self, order: &[u32]) -> DbscanResult {
+        let n = order.len();
+        let mut places = vec![0; n];
+        order.iter().enumerate().for_each(|(place, &row)| places[row as usize] = place);
+        // Clusters are numbered by their first cores.
+        let (mut numbers, mut labels, mut clusters) = (vec![-1; n], vec![-1; n], 0);
+        for &place in &places {
+            if self.cores[place] {
+                let root = self.root(place as u32) as usize;
+                if numbers[root] < 0 {
+                    numbers[root] = clusters;
                     clusters += 1;
-                } else {
-                    labels[row] = labels[root];
                 }
+                labels[place] = numbers[root];
             }
         }
         for &(row, core) in &self.borders {
             let (label, new) = (labels[row as usize], labels[core as usize]);
             labels[row as usize] = if label < 0 { new } else { label.min(new) };
         }
-        DbscanResult { labels, cores: self.cores, clusters: clusters as usize }
+        DbscanResult {
+            labels: places.iter().map(|&place| labels[place]).collect(),
+            cores: places.iter().map(|&place| self.cores[place]).collect(),
+            clusters: clusters as usize,
+        }
     }
 }
 
