@@ -2,17 +2,20 @@
 //!
 //!     cargo run --release -p anygrad-benches --bin unsupervised -- kmeans
 //!     TORCH_PYTHON=python3 cargo run --release -p anygrad-benches --bin unsupervised -- --compare --mnist DIR
+//!     cargo run --release -p anygrad-benches --bin unsupervised -- --stream TABLE.npy
 //!
-//! One line per task: name, seconds, seconds of processor time, and the figure of merit that both sides print. With `--compare`
+//! One line per task: name, seconds, seconds of processor time (user and system), and the figure of merit that both sides print. With `--compare`
 //! the tables are written to a temporary directory, each task runs here and in Python in turn, and a line says how many times
 //! as fast this is, by the clock and by processor time (which other programs on the machine disturb less). `--mnist` names the
-//! directory of its idx files, for t-SNE of 10,000 images; without it that task is left out.
+//! directory of its idx files, for t-SNE of 10,000 images; without it that task is left out. `--stream` reads a table of f32 from
+//! disk instead, of any size, once for mini-batch k-means and once for incremental PCA, and says the most memory in use.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anygrad::data::{Array, Draws, numpy};
+use anygrad::data::numpy::{self, NpyRows};
+use anygrad::data::{Array, Draws};
 use anygrad::prelude::*;
 use anygrad::unsupervised::*;
 
@@ -40,11 +43,12 @@ struct Request {
     /// Where tables for the other side lie, if it runs.
     tables: Option<PathBuf>,
     mnist: Option<PathBuf>,
+    stream: Option<PathBuf>,
 }
 
 impl Request {
     fn parse() -> Request {
-        let mut request = Request { tasks: Vec::new(), tables: None, mnist: None };
+        let mut request = Request { tasks: Vec::new(), tables: None, mnist: None, stream: None };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
@@ -52,6 +56,7 @@ impl Request {
                     request.tables = Some(std::env::temp_dir().join(format!("anygrad-tables-{}", std::process::id())));
                 }
                 "--mnist" => request.mnist = words.next().map(PathBuf::from),
+                "--stream" => request.stream = words.next().map(PathBuf::from),
                 _ => request.tasks.push(word),
             }
         }
@@ -95,17 +100,39 @@ impl Request {
     }
 }
 
-/// Processor time of this process so far, in user mode; 0 where the system does not say.
+/// Learns from a table on disk, batch by batch.
+fn stream(device: &Device, path: &Path) -> Result<()> {
+    let table = NpyRows::open(path)?;
+    let (rows, features) = table.dimensions();
+    let begin = Instant::now();
+    let clusters = MiniBatchKMeans { clusters: 64, batch: 8192, epochs: 1, ..Default::default() };
+    let clusters = clusters.fit(device, &table)?;
+    println!("mini-batch k-means {:.1} s inertia {:.6e}", begin.elapsed().as_secs_f64(), clusters.inertia);
+    let begin = Instant::now();
+    let pca = IncrementalPca::new(Components::Count(8.min(features)), false).fit(device, &table, 8192)?;
+    let share: f64 = pca.explained_variance_ratio.iter().sum();
+    println!("incremental PCA {:.1} s ratio {share:.6}", begin.elapsed().as_secs_f64());
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or("unknown").to_string();
+    println!("{rows} rows of {features}, {} MiB; peak memory {peak}", (rows * features * 4) >> 20);
+    Ok(())
+}
+
+/// Processor time of this process so far, in user and system mode; 0 where the system does not say.
 fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // After the name in parentheses: field 14 counts ticks, of which Linux reports 100 a second.
+    // After the name in parentheses: fields 14 and 15 count ticks, of which Linux reports 100 a second.
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    fields.split_whitespace().nth(11).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or(0.0) / 100.0
+    fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 fn main() -> Exit {
     let request = Request::parse();
     let device = Device::open("best")?;
+    if let Some(path) = &request.stream {
+        stream(&device, path)?;
+        return Ok(());
+    }
     request.run(
         &device,
         "kmeans",

@@ -67,7 +67,11 @@ fn selected(distances: &[f32], n: usize, k: usize, device: &Device) -> Result<(T
         let parts = || distances.chunks(each * n);
         let started: Vec<_> = parts().map(|part| scope.spawn(move || work(part))).collect();
         // A thread that panicked has its part computed here, where the panic is seen.
-        started.into_iter().zip(parts()).flat_map(|(thread, part)| thread.join().unwrap_or_else(|_| work(part))).collect()
+        started
+            .into_iter()
+            .zip(parts())
+            .flat_map(|(thread, part)| thread.join().unwrap_or_else(|_| work(part)))
+            .collect()
     });
     let values: Vec<f32> = least.iter().map(|key| f32::from_bits((key >> 32) as u32)).collect();
     let index: Vec<i32> = least.iter().map(|&key| key as u32 as i32).collect();

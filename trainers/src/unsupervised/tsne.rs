@@ -21,7 +21,7 @@ const METHOD: &str = "t-sne";
 const LOOK: usize = 50;
 
 /// Rows from which the tree is faster than all pairs on two cores.
-const MANY: usize = 4000;
+const MANY: usize = 1_000;
 
 /// How to embed rows into a plane.
 ///

@@ -67,7 +67,9 @@ impl Tiles {
     pub(super) fn near(&self, number: usize, distance: f64) -> Vec<usize> {
         let own = number * self.features..(number + 1) * self.features;
         let limit = wider(distance);
-        (0..self.len()).filter(|&other| self.apart(other, &self.low[own.clone()], &self.high[own.clone()]) <= limit).collect()
+        (0..self.len())
+            .filter(|&other| self.apart(other, &self.low[own.clone()], &self.high[own.clone()]) <= limit)
+            .collect()
     }
 
     /// The squared distance of a tile's box from another box.

@@ -124,21 +124,21 @@ impl PlusPlus {
                 let (before, at) = (nearest.get(), place.get());
                 let rows = draw(&before, &uniforms.get().index_select(0, &at).reshape([trials as isize]));
                 let candidates = x.index_select(0, &rows);
-                // Squared distances of each tile's rows to these points, or what is known if it is less.
+                // Squared distances `[points, tile]` of each tile's rows to these points, or what is known if it is less.
                 let nearer = |points: &Tensor| -> Vec<Tensor> {
-                    let (twice, own) = ((points * -2.0).t(), points.square().sum(1));
+                    let (twice, own) = (points * -2.0, points.square().sum_keep(1));
                     let tile = |(start, end): (usize, usize)| {
-                        let part_of = |x: &Tensor| x.narrow(0, start, end - start).unsqueeze(1);
-                        let found = part(&x, start, end).matmul(&twice) + part_of(&squares) + &own;
+                        let part_of = |x: &Tensor| x.narrow(0, start, end - start);
+                        let found = twice.matmul(&part(&x, start, end).t()) + part_of(&squares) + &own;
                         found.maximum(0.0).minimum(part_of(&before))
                     };
                     ranges(n, trials.max(d)).into_iter().map(tile).collect()
                 };
                 // What the sum of distances would become with each candidate.
-                let sums = total(nearer(&candidates).iter().map(|tile| tile.sum(0)));
+                let sums = total(nearer(&candidates).iter().map(|tile| tile.sum(1)));
                 let sums = sums.unwrap_or_else(|| candidates.sum(1));
                 let best = candidates.index_select(0, &sums.argmin(0).reshape([1]));
-                nearest.assign(&Tensor::cat(&nearer(&best), 0).squeeze(1));
+                nearest.assign(&Tensor::cat(&nearer(&best), 1).squeeze(0));
                 chosen.assign(&put(&chosen.get(), &best, &at));
                 place.assign(&(at + 1));
             })

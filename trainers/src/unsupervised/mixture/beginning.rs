@@ -11,8 +11,10 @@ use super::{GaussianMixture, Parameters, Placed};
 const BEGINNINGS: usize = 10;
 /// Iterations of a beginning.
 const SHORT: usize = 8;
-/// Rows that beginnings look at, at most: evenly spread over the table.
-const SAMPLE: usize = 20_000;
+/// Rows that beginnings look at, at most, for each component: evenly spread over the table.
+const SAMPLE: usize = 500;
+/// And if there are few components.
+const LEAST: usize = 5_000;
 
 impl GaussianMixture {
     /// The likeliest of a few short runs on some of the rows.
@@ -55,7 +57,7 @@ impl GaussianMixture {
 
 /// The rows that beginnings look at.
 pub(super) fn sample(x: &Tensor, components: usize) -> Result<Tensor> {
-    let (n, most) = (x.shape()[0], SAMPLE.max(100 * components));
+    let (n, most) = (x.shape()[0], (SAMPLE * components).max(LEAST));
     if n <= most {
         return Ok(x.clone());
     }

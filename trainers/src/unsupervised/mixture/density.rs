@@ -22,17 +22,19 @@ impl Sums {
     }
 }
 
-/// Differences `[k, tile, d]` of rows from means.
+/// Differences `[k, d, tile]` of rows from means: rows are the last axis, so that all sums over features and components take
+/// neighbouring rows at once. The product with the identity is a copy with a buffer of its own, whose rows lie side by side.
 fn differences(x: &Tensor, means: &Tensor) -> Tensor {
-    x.unsqueeze(0) - means.unsqueeze(1)
+    let columns = Tensor::eye(x.shape()[1], x.device()).matmul(&x.t());
+    columns.unsqueeze(0) - means.unsqueeze(2)
 }
 
 /// Log weight plus log density of each row under each component: `[k, tile]`; the Mahalanobis distance is the squared length
 /// of the difference after the inverse Cholesky factor.
 pub(super) fn log_densities(x: &Tensor, means: &Tensor, whiteners: &Tensor, constants: &Tensor, dense: bool) -> Tensor {
     let difference = differences(x, means);
-    let white = if dense { difference.matmul(whiteners) } else { difference * whiteners.unsqueeze(1) };
-    white.square().sum(2) * -0.5 + constants.unsqueeze(1)
+    let white = if dense { whiteners.transpose(1, 2).matmul(&difference) } else { difference * whiteners.unsqueeze(2) };
+    white.square().sum(1) * -0.5 + constants.unsqueeze(1)
 }
 
 /// Counts, first and second sums, log-likelihood of a tile under these parameters.
@@ -53,7 +55,7 @@ pub(super) fn weighted(
 ) -> Vec<Tensor> {
     let counts = responsibilities.sum(1);
     let difference = differences(x, means);
-    let scaled = &difference * responsibilities.unsqueeze(2);
-    let second = if dense { scaled.transpose(1, 2).matmul(&difference) } else { (&scaled * &difference).sum(1) };
-    vec![counts, scaled.sum(1), second, log_likelihood.clone()]
+    let scaled = &difference * responsibilities.unsqueeze(1);
+    let second = if dense { scaled.matmul(&difference.transpose(1, 2)) } else { (&scaled * &difference).sum(2) };
+    vec![counts, scaled.sum(2), second, log_likelihood.clone()]
 }
