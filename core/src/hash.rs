@@ -65,11 +65,11 @@ mod tests {
     #[test]
     fn numbers_in_a_row_fall_into_different_places() {
         let hash = BuildHasherDefault::<Fast>::default();
-        // Of 4,096 balls thrown into 4,096 boxes at random, e^-1 = 37 % of the boxes stay empty; worse would be clumps.
+        // Of 4,096 boxes 63 % are hit by 4,096 balls thrown at random; a hash that drops the low bits would hit 1 / step.
         for step in [1usize, 8, 64, 4096] {
             let low: Set<u64> = (0..4096).map(|k| hash.hash_one(k * step) % 4096).collect();
             let high: Set<u64> = (0..4096).map(|k| hash.hash_one(k * step) >> 57).collect();
-            assert!(low.len() > 4096 * 55 / 100 && high.len() == 128, "step {step}: {} {}", low.len(), high.len());
+            assert!(low.len() > 4096 * 45 / 100 && high.len() == 128, "step {step}: {} {}", low.len(), high.len());
         }
     }
 }

@@ -36,6 +36,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     println!("{head}; load {before}\n");
     let (mut text, mut all) = (format!("{head}\n"), Map::new());
     let directory = PathBuf::from(out);
+    std::fs::create_dir_all(&directory)?;
     for (sweep, run) in SWEEPS {
         if only.as_ref().is_some_and(|only| only.iter().all(|name| name != sweep)) {
             continue;
