@@ -6,8 +6,8 @@ use anygrad_core::{DType, Device, Result, Tensor};
 
 use super::{part, ranges, squared_distances};
 
-/// Up to so many neighbours are found by repeated argmin, which reads a tile once per neighbour; more by reading it: to select is
-/// linear on the host, and to sort whole rows on the device is not (91 of 10,000: 10 times as long on the CPU).
+/// Up to so many neighbours are found by repeated argmin, which reads a tile once per neighbour. More are selected by the host,
+/// in linear time, where the device would sort whole rows.
 const PASSES: usize = 32;
 
 /// Squared distances (f32) and numbers (i32) of the `k` rows of `x` nearest to each row of `queries`, nearest first: each
