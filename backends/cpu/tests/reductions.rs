@@ -183,12 +183,12 @@ fn columns_that_are_only_added_up() {
         let mut kernel = reductions(outer, inner, DType::F32, true);
         kernel.outputs.retain(|o| matches!(kernel.body[o.value], Inst::Reduce(Reduction::Sum, _)));
         let x = numbers(outer * inner, 3);
-        check(&kernel, &[x.clone()], 4.0 * DType::F32.epsilon() * (inner as f64).sqrt().max(4.0));
+        check(&kernel, std::slice::from_ref(&x), 4.0 * DType::F32.epsilon() * (inner as f64).sqrt().max(4.0));
         // Over two axes that lie apart: every second of the rows.
         let view = View {
             shape: vec![outer, inner / 2, 1],
             strides: vec![1, 2 * outer as isize, 1],
-            offset: outer.min(outer * (inner - 1)),
+            offset: outer.min(outer * (inner - 1)) as isize,
             mask: None,
         };
         let body = vec![Inst::Load { input: 0, layout: Layout::of(view) }, Inst::Reduce(Reduction::Sum, 0)];

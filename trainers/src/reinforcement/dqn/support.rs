@@ -38,7 +38,6 @@ impl Support {
     }
 
     /// The numbers, `[atoms]`.
-    #[must_use]
     pub fn values(&self, device: &Device) -> Tensor {
         Tensor::arange(0.0, self.atoms as f64, 1.0, device) * self.step() + self.low
     }
