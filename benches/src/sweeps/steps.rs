@@ -95,7 +95,7 @@ pub(super) fn tensors(device: &Device, seconds: f64) -> Result<Sweep> {
     for count in [1, 10, 100, 1_000, 10_000] {
         let (step, first, kernels) = step(|| {
             let size = total / count;
-            let vector = |k: usize| Var::new(&format!("p{k}"), &Tensor::ones(&[size], device));
+            let vector = |k: usize| Var::new(format!("p{k}"), &Tensor::ones(&[size], device));
             let (x, y) = (Tensor::randn(&[size * count], device), Tensor::randn(&[size * count], device));
             let forward = |net: &Vectors, x: &Tensor| {
                 let all: Vec<Tensor> = net.0.iter().map(Var::get).collect();

@@ -43,7 +43,6 @@ impl Support {
     }
 
     /// The mean of distributions `[.., atoms]`: `[..]`.
-    #[must_use]
     #[track_caller]
     pub fn mean(&self, probabilities: &Tensor) -> Tensor {
         (probabilities * self.values(probabilities.device())).sum(-1)
@@ -54,7 +53,6 @@ impl Support {
     ///
     /// # Panics
     /// If shapes do not fit.
-    #[must_use]
     #[track_caller]
     pub fn project(&self, probabilities: &Tensor, reward: &Tensor, discount: &Tensor) -> Tensor {
         let values = self.values(probabilities.device());
