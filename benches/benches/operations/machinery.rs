@@ -105,7 +105,7 @@ pub(crate) fn transfers(bench: &mut Bench) -> Result<()> {
             |times| {
                 let begin = Instant::now();
                 for _ in 0..times {
-                    black_box(Tensor::try_from_slice(&numbers, &shape, &device)?);
+                    let _ = black_box(Tensor::try_from_slice(&numbers, &shape, &device)?);
                 }
                 Ok(begin.elapsed())
             },

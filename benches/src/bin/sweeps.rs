@@ -26,7 +26,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             _ => return Err(format!("no option {option}").into()),
         }
     }
-    for unknown in only.iter().flatten().filter(|name| SWEEPS.iter().all(|(known, _)| known != name)) {
+    if let Some(unknown) = only.iter().flatten().find(|name| SWEEPS.iter().all(|(known, _)| known != name)) {
         let known: Vec<&str> = SWEEPS.iter().map(|(name, _)| *name).collect();
         return Err(format!("no sweep {unknown}; there are {}", known.join(", ")).into());
     }
