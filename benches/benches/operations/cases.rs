@@ -1,6 +1,6 @@
 //! The operations of the table of cases (`anygrad_core::cases`), each in one row, on inputs that are repeated along their
-//! first axis until they have about a million elements. What means something else then (products, which have rows of
-//! their own, fixed shapes) is left out.
+//! first axis until they have about a million elements. What means something else then (products and attention,
+//! which are measured elsewhere, fixed shapes) is left out.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -20,7 +20,8 @@ pub(crate) fn operations(bench: &mut Bench) -> Result<()> {
     for case in all() {
         let name = case.name.split(" [").next().unwrap_or_default().trim().to_string();
         let larger = chosen.get(&name).is_none_or(|known| elements(known) < elements(&case));
-        if larger && elements(&case) > 0 && !name.contains("matmul") {
+        let elsewhere = name.contains("matmul") || name.contains("attention");
+        if larger && elements(&case) > 0 && !elsewhere {
             chosen.insert(name, case);
         }
     }
@@ -29,10 +30,14 @@ pub(crate) fn operations(bench: &mut Bench) -> Result<()> {
         let times = ELEMENTS.div_ceil(elements(&case));
         let inputs: Vec<Tensor> =
             case.inputs.iter().map(|input| repeated(input, times).tensor(&bench.device)).collect();
-        // Whether it takes inputs of this shape; a program's closure would say so in the middle of a measurement.
+        // Whether a program can be made of it (layers make their variables themselves) with inputs of this shape.
         let hook = take_hook();
         set_hook(Box::new(|_| {}));
-        let taken = catch_unwind(AssertUnwindSafe(|| (case.f)(&inputs).iter().all(|y| y.len() <= 4 * ELEMENTS)));
+        let taken = catch_unwind(AssertUnwindSafe(|| {
+            let small = (case.f)(&inputs).iter().all(|y| y.len() <= 4 * ELEMENTS);
+            let mut program = Program::inference(&bench.device, |t: Vec<Tensor>| (case.f)(&t));
+            small && program.memory(&inputs).is_ok()
+        }));
         set_hook(hook);
         match taken {
             Ok(true) => bench.operation("operation", &name, inputs, |t| (case.f)(t))?,

@@ -12,6 +12,8 @@ use anygrad_benches::workloads::WORKLOADS;
 /// Seconds of a block.
 const BLOCK: f64 = 0.5;
 const BLOCKS: usize = 7;
+/// The step whose loss is printed: two runs of one seed can be held against each other.
+const CHECKED: usize = 20;
 
 fn main() -> Result<()> {
     let mut device = "best".to_string();
@@ -29,6 +31,7 @@ fn main() -> Result<()> {
     let device = Device::open(&device)?;
     println!("device: {device}");
     for workload in WORKLOADS.iter().filter(|w| names.is_empty() || names.iter().any(|n| n == w.name)) {
+        device.seed(0)?;
         let begin = Instant::now();
         let mut built = (workload.build)(&device)?;
         if let Some(share) = share {
@@ -36,6 +39,8 @@ fn main() -> Result<()> {
         }
         read(&(built.step)()?)?;
         let first = begin.elapsed();
+        let last = (1..CHECKED).try_fold(None, |_, _| (built.step)().map(Some))?;
+        let loss = last.map_or(Ok(f64::NAN), |last| read(&last))?;
         if explain {
             println!("{}", (built.explain)()?);
         }
@@ -48,7 +53,7 @@ fn main() -> Result<()> {
         let rates = (0..BLOCKS).map(|_| running.block(BLOCK)).collect::<Result<Vec<_>>>()?;
         let Some(spread) = Spread::of(&rates) else { continue };
         println!(
-            "{}: {spread} steps/s, first step after {:.0} ms, {kernels} kernels, {:.1} MB",
+            "{}: {spread} steps/s, first step after {:.0} ms, {kernels} kernels, {:.1} MB, {loss:.6} at step {CHECKED}",
             workload.name,
             first.as_secs_f64() * 1e3,
             memory.peak() as f64 / 1e6

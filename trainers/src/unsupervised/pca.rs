@@ -157,7 +157,6 @@ impl Pca {
         self.components.check(most)?;
         let mean = if self.center { x.mean(0) } else { x.narrow(0, 0, 1).reshape([d]).full_like(0.0) };
         let mean = mean.realize()?.clone();
-        let sum = centred_sum_of_squares(&x, &mean)?;
         let wanted = if let Components::Count(k) = self.components { k } else { most };
         let spectrum = match self.solver(n, d, wanted) {
             Solver::Gram => gram(&x, &mean)?,
@@ -166,6 +165,9 @@ impl Pca {
             }
             Solver::Auto | Solver::Covariance => covariance(&x, &mean)?,
         };
+        // The trace, where all of it is there.
+        let whole = spectrum.squares.len() >= most;
+        let sum = if whole { spectrum.squares.iter().sum() } else { centred_sum_of_squares(&x, &mean)? };
         let kept = self.components.kept(&spectrum.squares, sum, most)?;
         PcaModel::from_spectrum(&spectrum, kept, mean, sum, n, self.whiten)
     }
