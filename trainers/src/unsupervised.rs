@@ -40,6 +40,9 @@ pub use table::Table;
 pub use tsne::{Embedding, Repulsion, Tsne};
 pub use umap::{Umap, UmapEmbedding};
 
+use std::ops::Range;
+use std::thread;
+
 use anygrad_core::{Error, Result, Tensor};
 
 use crate::events::{Event, Flow, Listener, Record};
@@ -108,6 +111,20 @@ pub(crate) fn ranges(rows: usize, width: usize) -> Vec<(usize, usize)> {
     let count = rows.div_ceil(most).max(1);
     let each = rows.div_ceil(count).max(1);
     (0..count).map(|i| (i * each, ((i + 1) * each).min(rows))).filter(|(start, end)| start < end).collect()
+}
+
+/// What `work` gives for about equal parts of a range, in order, each part on a thread of its own.
+pub(crate) fn by_threads<R: Send>(range: Range<usize>, work: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let each = range.len().div_ceil(threads).max(1);
+    let part = |start: usize| start..(start + each).min(range.end);
+    let work = &work;
+    thread::scope(|scope| {
+        let starts = range.clone().step_by(each);
+        let started: Vec<_> = starts.clone().map(|start| scope.spawn(move || work(part(start)))).collect();
+        // A thread that panicked has its part computed here, where the panic is seen.
+        started.into_iter().zip(starts).map(|(t, start)| t.join().unwrap_or_else(|_| work(part(start)))).collect()
+    })
 }
 
 /// The rows of a matrix in tiles; see [`ranges`].

@@ -39,8 +39,11 @@ fn main() -> Result<()> {
         }
         read(&(built.step)()?)?;
         let first = begin.elapsed();
-        let last = (1..CHECKED).try_fold(None, |_, _| (built.step)().map(Some))?;
-        let loss = last.map_or(Ok(f64::NAN), |last| read(&last))?;
+        let mut last = (built.step)()?;
+        for _ in 2..CHECKED {
+            last = (built.step)()?;
+        }
+        let loss = read(&last)?;
         if explain {
             println!("{}", (built.explain)()?);
         }
@@ -53,9 +56,10 @@ fn main() -> Result<()> {
         let rates = (0..BLOCKS).map(|_| running.block(BLOCK)).collect::<Result<Vec<_>>>()?;
         let Some(spread) = Spread::of(&rates) else { continue };
         println!(
-            "{}: {spread} steps/s, first step after {:.0} ms, {kernels} kernels, {:.1} MB, {loss:.6} at step {CHECKED}",
+            "{}: {spread} steps/s, first step after {:.0} ms, {kernels} kernels{}, {:.1} MB, {loss:.6} at step {CHECKED}",
             workload.name,
             first.as_secs_f64() * 1e3,
+            if share.is_some() { " before the budget" } else { "" },
             memory.peak() as f64 / 1e6
         );
     }

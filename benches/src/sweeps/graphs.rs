@@ -49,10 +49,7 @@ pub(super) fn layers(device: &Device, seconds: f64) -> Result<Sweep> {
         let adam = Adam::new(net.parameters(), 1e-3);
         let run = move |x: &Tensor| {
             let y = net.iter().fold(x.clone(), |x, layer| layer.forward(&x).tanh());
-            let loss = y.square().mean(..);
-            let gradients = loss.gradients(&net.parameters());
-            adam.update(&gradients);
-            [vec![loss], gradients].concat()
+            learned(&y, &net.parameters(), &adam)
         };
         (vec![8, 8], Box::new(run))
     })
@@ -66,13 +63,18 @@ pub(super) fn recurrent(device: &Device, seconds: f64) -> Result<Sweep> {
         let adam = Adam::new(cell.parameters(), 1e-3);
         let run = move |x: &Tensor| {
             let y = (0..repeats).fold(x.clone(), |h, _| (cell.forward(&h) + x).tanh());
-            let loss = y.square().mean(..);
-            let gradients = loss.gradients(&cell.parameters());
-            adam.update(&gradients);
-            [vec![loss], gradients].concat()
+            learned(&y, &cell.parameters(), &adam)
         };
         (vec![8, 8], Box::new(run))
     })
+}
+
+/// The loss `mean(y^2)` and its gradients, from which Adam learns.
+fn learned(y: &Tensor, parameters: &[Var], adam: &Adam) -> Traced {
+    let loss = y.square().mean(..);
+    let gradients = loss.gradients(parameters);
+    adam.update(&gradients);
+    [vec![loss], gradients].concat()
 }
 
 /// Many sums over one input, each a result of its own that the last one adds up.

@@ -2,7 +2,8 @@
 //!
 //! Sources: Mnih and others, "Human-level control through deep reinforcement learning" (2015); van Hasselt and others,
 //! "Deep reinforcement learning with double Q-learning" (2015); Wang and others, "Dueling network architectures" (2016); Dabney
-//! and others, "Distributional reinforcement learning with quantile regression" (2017); for categories, see [`Support`]; defaults are those of CleanRL's `dqn.py`.
+//! and others, "Distributional reinforcement learning with quantile regression" (2017); for
+//! categories, see [`Support`]; defaults are those of CleanRL's `dqn.py`.
 
 mod support;
 

@@ -1,10 +1,8 @@
 //! Nearest rows by brute force on the device, a tile of distances at a time; where many are wanted, the host selects them.
 
-use std::thread;
-
 use anygrad_core::{DType, Device, Result, Tensor};
 
-use super::{part, ranges, squared_distances};
+use super::{by_threads, part, ranges, squared_distances};
 
 /// Up to so many neighbours are found by repeated argmin, which reads a tile once per neighbour. More are selected by the host,
 /// in linear time, where the device would sort whole rows.
@@ -45,12 +43,10 @@ pub(crate) fn nearest_rows(x: &Tensor, queries: &Tensor, k: usize, same: bool) -
 /// The `k` least of each row of distances `[rows, n]` (none below 0) and their columns, nearest first.
 fn selected(distances: &[f32], n: usize, k: usize, device: &Device) -> Result<(Tensor, Tensor)> {
     let rows = distances.len() / n;
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let each = rows.div_ceil(threads).max(1);
-    let work = |rows: &[f32]| {
-        let mut least = Vec::with_capacity(rows.len() / n * k);
+    let least = by_threads(0..rows, |rows| {
+        let mut least = Vec::with_capacity(rows.len() * k);
         let mut keys: Vec<u64> = Vec::with_capacity(n);
-        for row in rows.chunks_exact(n) {
+        for row in distances[rows.start * n..rows.end * n].chunks_exact(n) {
             keys.clear();
             // Numbers that are not negative rise with their bits; -0 becomes 0. Equal ones are taken from the left.
             keys.extend((0..).zip(row).map(|(at, x)| u64::from((x + 0.0).to_bits()) << 32 | at));
@@ -61,18 +57,8 @@ fn selected(distances: &[f32], n: usize, k: usize, device: &Device) -> Result<(T
             least.extend_from_slice(&keys[..k]);
         }
         least
-    };
-    let work = &work;
-    let least: Vec<u64> = thread::scope(|scope| {
-        let parts = || distances.chunks(each * n);
-        let started: Vec<_> = parts().map(|part| scope.spawn(move || work(part))).collect();
-        // A thread that panicked has its part computed here, where the panic is seen.
-        started
-            .into_iter()
-            .zip(parts())
-            .flat_map(|(thread, part)| thread.join().unwrap_or_else(|_| work(part)))
-            .collect()
-    });
+    })
+    .concat();
     let values: Vec<f32> = least.iter().map(|key| f32::from_bits((key >> 32) as u32)).collect();
     let index: Vec<i32> = least.iter().map(|&key| key as u32 as i32).collect();
     Ok((Tensor::try_from_slice(&values, &[rows, k], device)?, Tensor::try_from_slice(&index, &[rows, k], device)?))

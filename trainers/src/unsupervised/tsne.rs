@@ -20,8 +20,8 @@ const METHOD: &str = "t-sne";
 /// Iterations between looks at the gradient and the divergence.
 const LOOK: usize = 50;
 
-/// Rows from which the tree is faster than all pairs on two cores (1,797 digits: 8 s of
-/// processor time instead of 18, the latter on a busy machine).
+/// Rows from which the tree is faster than all pairs on two cores (1,797 digits: 8 s of processor time instead of 18, the latter
+/// on a busy machine).
 const MANY: usize = 1_000;
 
 /// How to embed rows into a plane.

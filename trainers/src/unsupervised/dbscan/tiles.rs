@@ -1,9 +1,9 @@
 //! Rows in tiles of neighbours: the leaves of a k-d tree, and the boxes around them.
 
 use std::ops::Range;
-use std::thread;
 
 use super::Word;
+use crate::unsupervised::by_threads;
 
 /// Where rows that only fill up a tile lie: far from all others, and its square is finite in f32.
 const FAR: f32 = 1e16;
@@ -81,19 +81,7 @@ impl Tiles {
 
     /// For each row of these tiles who is near: words of bits, rising; by all threads.
     pub(super) fn compared(&self, tiles: Range<usize>, distance: f64) -> Vec<Vec<Word>> {
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        let each = tiles.len().div_ceil(threads).max(1);
-        let work = |first: usize| -> Vec<Vec<Word>> {
-            (first..(first + each).min(tiles.end)).flat_map(|number| self.compare(number, distance)).collect()
-        };
-        let work = &work;
-        thread::scope(|scope| {
-            let firsts = || tiles.clone().step_by(each);
-            let started: Vec<_> = firsts().map(|first| scope.spawn(move || work(first))).collect();
-            // A thread that panicked has its part computed here, where the panic is seen.
-            let parts = started.into_iter().zip(firsts());
-            parts.flat_map(|(thread, first)| thread.join().unwrap_or_else(|_| work(first))).collect()
-        })
+        by_threads(tiles, |part| part.flat_map(|number| self.compare(number, distance)).collect::<Vec<_>>()).concat()
     }
 
     /// For each row of a tile who is near.

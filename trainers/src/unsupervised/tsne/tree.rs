@@ -5,7 +5,7 @@
 //! Source: Barnes and Hut, "A hierarchical O(N log N) force-calculation algorithm" (1986); van der Maaten, "Accelerating t-SNE
 //! using tree-based algorithms" (2014), section 4.2, whose rule for far (width / distance below the angle) this is.
 
-use std::thread;
+use crate::unsupervised::by_threads;
 
 /// Halvings of the plane's square: points that agree in all of them are one.
 const LEVELS: u32 = 16;
@@ -41,25 +41,16 @@ pub(super) fn repulsion(points: &[f32], angle: f64) -> (Vec<f32>, f64) {
     let width = extent(points).2;
     grow(&order, &prefix, 0, n, 0, width, &mut nodes);
     let limit = (angle * angle) as f32;
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let each = n.div_ceil(threads).max(1);
-    let work = |stretch: &[(u32, u32)]| {
+    let parts = by_threads(0..n, |stretch| {
         let mut out = Vec::with_capacity(stretch.len());
         let mut mass = 0.0f64;
-        for &(_, at) in stretch {
+        for &(_, at) in &order[stretch] {
             let (x, y) = (points[2 * at as usize], points[2 * at as usize + 1]);
             let found = walk(&nodes, x, y, limit);
             mass += f64::from(found.2);
             out.push((at, found.0, found.1));
         }
         (out, mass)
-    };
-    let work = &work;
-    let parts: Vec<_> = thread::scope(|scope| {
-        let started: Vec<_> = order.chunks(each).map(|stretch| scope.spawn(move || work(stretch))).collect();
-        // A thread that panicked has its part computed here, where the panic is seen.
-        let stretches = order.chunks(each);
-        started.into_iter().zip(stretches).map(|(thread, s)| thread.join().unwrap_or_else(|_| work(s))).collect()
     });
     let (mut push, mut mass) = (vec![0.0; 2 * n], 0.0);
     for (part, sum) in parts {
