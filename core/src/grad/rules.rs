@@ -238,8 +238,10 @@ pub(super) fn join(shape: &[usize], slices: &mut [(Ranges, Tensor)]) -> Option<T
     if slices.windows(2).any(|pair| pair[0].0[axis].1 > pair[1].0[axis].0) {
         return None;
     }
-    let mut order: Vec<usize> = (0..shape.len()).collect();
-    order.swap(0, axis);
+    // The cut axis first; the others keep their order, so that rows of them can still be read as one axis.
+    let (mut order, mut back): (Vec<usize>, Vec<usize>) = (0..shape.len()).map(|a| (a, a)).unzip();
+    order[..=axis].rotate_right(1);
+    back[..=axis].rotate_left(1);
     let mut front: Vec<usize> = order.iter().map(|&a| shape[a]).collect();
     let (dtype, device) = (slices[0].1.dtype(), slices[0].1.device().clone());
     let (mut parts, mut reached) = (Vec::new(), 0);
@@ -254,7 +256,7 @@ pub(super) fn join(shape: &[usize], slices: &mut [(Ranges, Tensor)]) -> Option<T
         }
         reached = range.1;
     }
-    Some(permute(&Tensor::concat(&parts), &order))
+    Some(permute(&Tensor::concat(&parts), &back))
 }
 
 #[track_caller]
