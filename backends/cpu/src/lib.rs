@@ -8,6 +8,7 @@
 mod crew;
 mod executable;
 mod heavy;
+mod jit;
 mod memory;
 mod pool;
 mod step;

@@ -71,6 +71,29 @@ fn binary_maps() {
 }
 
 #[test]
+fn more_values_at_once_than_a_processor_has_registers() {
+    // x * 1, x * 2, .., x * 40, of which the first and the last are stored, added up from the last on.
+    for n in [1, 8, 1029] {
+        let mut body = vec![dense(0, &[n])];
+        let products: Vec<usize> = (1..=40)
+            .map(|i| {
+                body.push(Inst::Constant { value: Scalar(f64::from(i)), dtype: DType::F32 });
+                body.push(Inst::Binary(Binary::Mul, 0, body.len() - 1));
+                body.len() - 1
+            })
+            .collect();
+        let mut sum = products[39];
+        for &product in products[..39].iter().rev() {
+            body.push(Inst::Binary(Binary::Add, sum, product));
+            sum = body.len() - 1;
+        }
+        let outputs = [products[0], products[39], sum].map(|value| output(value, DType::F32, &[n])).to_vec();
+        let kernel = map(&[n], &[], vec![slice(DType::F32, n)], body, outputs);
+        check(&kernel, &[numbers(n, 3)], 40.0 * DType::F32.epsilon());
+    }
+}
+
+#[test]
 fn casts_select_and_constants() {
     let n = 777;
     for from in TYPES {

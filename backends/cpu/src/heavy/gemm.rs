@@ -15,7 +15,7 @@ use super::panel::{LANES, Number, Product};
 use super::real::Matrix;
 
 /// Terms of a sum, columns and rows of a block: a panel stays in the first-level cache, a block in the second.
-const DEPTH: usize = 384;
+const DEPTH: usize = 256;
 const COLUMNS: usize = 256;
 const ROWS: usize = 96;
 

@@ -242,6 +242,12 @@ fn run_all<L: Level, const FUSED: bool>(tile: &mut Tile<'_>, ops: &[Op]) {
             What::SumColumns { accumulator, input, access } => {
                 apart!(L, reduce::columns(tile, accumulator, input, access));
             }
+            What::Aim { output, access } => moves::aim(tile, result, output, access),
+            What::Fused(ref fused) => {
+                // SAFETY: the table has an entry per register; `Kernel::verify` and `read` say why the lanes are there. No
+                // register of an output is one that others read at the same time, see `fuse`.
+                unsafe { fused.code.run(tile.registers.cast_const(), n) };
+            }
             What::Store { output, access, dtype } => apart!(L, moves::store(tile, op, output, access, dtype)),
         }
     }

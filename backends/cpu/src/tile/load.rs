@@ -231,6 +231,11 @@ pub(crate) enum Split {
 }
 
 impl Access {
+    /// Whether lanes lie side by side in memory, whatever stands still.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.chain.is_empty() && self.lanes.uniform() == Some(1) && self.fixed.uniform().is_some()
+    }
+
     /// Prepares a layout; `outer` is the rank of the outer space.
     pub(crate) fn new(layout: &Layout, outer: usize, inner: bool, split: Split) -> Access {
         let views = layout.views();

@@ -6,6 +6,7 @@ use anygrad_core::scalar::{self, Binary, Unary};
 use half::f16;
 
 use super::execute::{Level, Tile, apart};
+use super::float::F32;
 use super::{Lane, math};
 
 /// `out[i] = f(x[i])`, with the closure's body written into the loop.
@@ -51,7 +52,8 @@ pub(super) fn unary<L: Level, const FUSED: bool>(
 #[inline(always)]
 pub(super) fn binary<L: Level>(tile: &Tile<'_>, map: Binary, lane: Lane, [x, y]: [usize; 2], to: usize, n: usize) {
     match lane {
-        Lane::F32 => apart!(L, binary_f32(map, tile.read(x, n), tile.read(y, n), tile.address(to), n)),
+        // What is common is assembled (`fuse`).
+        Lane::F32 => apart!(L::Seldom, binary_f32(map, tile.read(x, n), tile.read(y, n), tile.address(to), n)),
         Lane::F64 => apart!(L::Seldom, binary_f64(map, tile.read(x, n), tile.read(y, n), tile.address(to), n)),
         Lane::I32 => apart!(L::Seldom, binary_i32(map, tile.read(x, n), tile.read(y, n), tile.write(to, n))),
         Lane::U32 => apart!(L::Seldom, binary_u32(map, tile.read(x, n), tile.read(y, n), tile.write(to, n))),
@@ -73,7 +75,7 @@ fn unary_f32<const FUSED: bool>(map: Unary, x: &[f32], result: *mut u8, n: usize
         }),
         Unary::Recip => each!(x, out, |a| 1.0 / a),
         Unary::Sqrt => each!(x, out, |a| a.sqrt()),
-        Unary::Exp => each!(x, out, |a| math::exp::<FUSED>(a)),
+        Unary::Exp => each!(x, out, |a| math::exp(F32::<FUSED>(a)).0),
         Unary::ExpM1 => each!(x, out, |a| math::exp_m1::<FUSED>(a)),
         Unary::Ln => each!(x, out, |a| math::ln::<FUSED>(a)),
         Unary::Ln1p => each!(x, out, |a| math::ln_1p::<FUSED>(a)),
@@ -86,8 +88,8 @@ fn unary_f32<const FUSED: bool>(map: Unary, x: &[f32], result: *mut u8, n: usize
             far(x, out, f32::cos);
         }
         Unary::Atan => each!(x, out, |a| math::atan::<FUSED>(a)),
-        Unary::Tanh => each!(x, out, |a| math::tanh::<FUSED>(a)),
-        Unary::Erf => each!(x, out, |a| math::erf::<FUSED>(a)),
+        Unary::Tanh => each!(x, out, |a| math::tanh(F32::<FUSED>(a)).0),
+        Unary::Erf => each!(x, out, |a| math::erf(F32::<FUSED>(a)).0),
         Unary::Floor => each!(x, out, |a| a.floor()),
         Unary::Ceil => each!(x, out, |a| a.ceil()),
         Unary::Round => each!(x, out, |a| a.round_ties_even()),

@@ -1,13 +1,16 @@
 //! Scalar functions of f32 without branches, so that loops over them become vector code of whatever width the caller
-//! was compiled for. `FUSED` says whether multiply-add is one instruction there.
+//! was compiled for. `FUSED` says whether multiply-add is one instruction there. Those that kernels call most are generic: the same
+//! lines become assembled code ([`crate::jit`]).
 //!
 //! Errors are below 4 units in the last place over all finite inputs (see the tests), with the edges of `std`.
 //! Sources: Cephes (exp, ln), fdlibm's float kernels (sin, cos), N. Juffa's minimax fits (erf, atan).
 
+use super::float::{F32, Float};
+
 /// `a * b + c`, in one rounding where the machine has it.
 #[inline(always)]
 fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FUSED { a.mul_add(b, c) } else { a * b + c }
+    F32::<FUSED>(a).multiply_add(F32(b), F32(c)).0
 }
 
 /// 2^n for n in -126..=127.
@@ -16,41 +19,46 @@ fn power_of_two(n: i32) -> f32 {
     f32::from_bits(((n + 127) << 23) as u32)
 }
 
+/// 1.5 * 2^23: adding it leaves no bits for a fraction.
+const MAGIC: f32 = 12_582_912.0;
+
 /// Nearest integer, as a float and as an integer, for |x| < 2^22.
 #[inline(always)]
 fn nearest(x: f32) -> (f32, i32) {
-    const MAGIC: f32 = 12_582_912.0; // 1.5 * 2^23: adding it leaves no bits for a fraction
     let shifted = x + MAGIC;
     (shifted - MAGIC, shifted.to_bits() as i32 - MAGIC.to_bits() as i32)
 }
 
 /// `x - n ln 2`, in two parts of ln 2.
 #[inline(always)]
-fn without_ln2<const FUSED: bool>(x: f32, n: f32) -> f32 {
-    fma::<FUSED>(n, 2.121_944_4e-4, fma::<FUSED>(n, -0.693_359_4, x))
+fn without_ln2<T: Float>(x: T, n: T) -> T {
+    n.multiply_add(x.number(2.121_944_4e-4), n.multiply_add(x.number(-0.693_359_4), x))
+}
+
+/// `p * x + c` for every coefficient: a polynomial of `x`, from the highest power on.
+#[inline(always)]
+fn polynomial<T: Float>(x: T, highest: f32, others: &[f32]) -> T {
+    others.iter().fold(x.number(highest), |p, &c| p.multiply_add(x, x.number(c)))
 }
 
 /// `(exp(r) - 1 - r) / r^2` for |r| <= ln(2) / 2.
 #[inline(always)]
-fn exp_tail<const FUSED: bool>(r: f32) -> f32 {
-    let mut p = 1.987_569_1e-4;
-    p = fma::<FUSED>(p, r, 1.398_199_9e-3);
-    p = fma::<FUSED>(p, r, 8.333_452e-3);
-    p = fma::<FUSED>(p, r, 4.166_579_6e-2);
-    p = fma::<FUSED>(p, r, 0.166_666_66);
-    fma::<FUSED>(p, r, 0.5)
+fn exp_tail<T: Float>(r: T) -> T {
+    polynomial(r, 1.987_569_1e-4, &[1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_66, 0.5])
 }
 
 /// e to the power x.
 #[inline(always)]
-pub(crate) fn exp<const FUSED: bool>(x: f32) -> f32 {
-    let clamped = x.clamp(-104.0, 89.0);
-    let (n, whole) = nearest(clamped * std::f32::consts::LOG2_E);
-    let r = without_ln2::<FUSED>(clamped, n);
-    let y = fma::<FUSED>(exp_tail::<FUSED>(r), r * r, r) + 1.0;
+pub(crate) fn exp<T: Float>(x: T) -> T {
+    let clamped = x.at_least(-104.0).at_most(89.0);
+    let shifted = clamped * x.number(std::f32::consts::LOG2_E) + x.number(MAGIC);
+    let (n, whole) = (shifted - x.number(MAGIC), shifted.whole_add(MAGIC.to_bits().wrapping_neg()));
+    let r = without_ln2(clamped, n);
+    let y = exp_tail(r).multiply_add(r * r, r) + x.number(1.0);
     // 2^n in two steps: the second one rounds into the subnormal numbers or overflows to infinity.
-    let half = whole >> 1;
-    y * power_of_two(half) * power_of_two(whole - half)
+    let half = whole.shift_right(1);
+    let power = |n: T| n.whole_add(127).shift_left(23);
+    y * power(half) * power(whole.whole_subtract(half))
 }
 
 /// `exp(x) - 1`.
@@ -58,8 +66,8 @@ pub(crate) fn exp<const FUSED: bool>(x: f32) -> f32 {
 pub(super) fn exp_m1<const FUSED: bool>(x: f32) -> f32 {
     let clamped = x.clamp(-20.0, 89.0);
     let (n, whole) = nearest(clamped * std::f32::consts::LOG2_E);
-    let r = without_ln2::<FUSED>(clamped, n);
-    let p = fma::<FUSED>(exp_tail::<FUSED>(r), r * r, r);
+    let r = without_ln2(F32::<FUSED>(clamped), F32(n)).0;
+    let p = fma::<FUSED>(exp_tail(F32::<FUSED>(r)).0, r * r, r);
     let scale = power_of_two(whole - 1);
     let y = 2.0 * fma::<FUSED>(scale, p, scale - 0.5);
     if x == 0.0 { x } else { y }
@@ -150,51 +158,38 @@ pub(super) fn atan<const FUSED: bool>(x: f32) -> f32 {
 
 /// Hyperbolic tangent: `m / (m + 2)` with `m = exp(2 |x|) - 1`, one division and no cases.
 #[inline(always)]
-pub(super) fn tanh<const FUSED: bool>(x: f32) -> f32 {
-    const MAGIC: f32 = 12_582_912.0; // as in `nearest`
+pub(crate) fn tanh<T: Float>(x: T) -> T {
     // Beyond, the result is 1.
-    let a = if x.abs() > 9.5 { 9.5 } else { x.abs() };
+    let a = x.abs().at_most(9.5);
     let twice = a + a;
-    let shifted = fma::<FUSED>(twice, std::f32::consts::LOG2_E, MAGIC);
+    let shifted = twice.multiply_add(x.number(std::f32::consts::LOG2_E), x.number(MAGIC));
     // One part of ln 2 is enough: where n is large, the result hardly depends on the remainder.
-    let r = fma::<FUSED>(shifted - MAGIC, -std::f32::consts::LN_2, twice);
+    let r = (shifted - x.number(MAGIC)).multiply_add(x.number(-std::f32::consts::LN_2), twice);
     // `(exp(r) - 1 - r) / r^2`, a minimax fit for |r| <= 0.3475 with an error of 1.4e-8 of exp(r) - 1.
-    let mut p = 1.394_667_9e-3;
-    p = fma::<FUSED>(p, r, 8.366_759e-3);
-    p = fma::<FUSED>(p, r, 4.166_628e-2);
-    p = fma::<FUSED>(p, r, 0.166_665_42);
-    p = fma::<FUSED>(p, r, 0.5);
-    let tail = fma::<FUSED>(p, r * r, r);
-    let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));
-    let m = fma::<FUSED>(scale, tail, scale - 1.0);
-    (m / (m + 2.0)).copysign(x)
+    let p = polynomial(r, 1.394_667_9e-3, &[8.366_759e-3, 4.166_628e-2, 0.166_665_42, 0.5]);
+    let tail = p.multiply_add(r * r, r);
+    let scale = shifted.shift_left(23).whole_add(1.0_f32.to_bits());
+    let m = scale.multiply_add(tail, scale - x.number(1.0));
+    (m / (m + x.number(2.0))).with_sign_of(x)
 }
 
 /// The error function.
 #[inline(always)]
-pub(super) fn erf<const FUSED: bool>(x: f32) -> f32 {
+pub(crate) fn erf<T: Float>(x: T) -> T {
     let a = x.abs();
-    let s = x * x;
-    let mut p = -5.967_617e-4;
-    p = fma::<FUSED>(p, s, 4.991_194_2e-3);
-    p = fma::<FUSED>(p, s, -2.676_813_5e-2);
-    p = fma::<FUSED>(p, s, 0.112_819_925);
-    p = fma::<FUSED>(p, s, -0.376_125_34);
-    p = fma::<FUSED>(p, s, 0.128_379_17);
-    let near = fma::<FUSED>(p, x, x);
+    let near = [4.991_194_2e-3, -2.676_813_5e-2, 0.112_819_925, -0.376_125_34, 0.128_379_17];
+    let near = polynomial(x * x, -5.967_617e-4, &near).multiply_add(x, x);
     // For |x| > 4 the result is 1; the fit holds up to there.
-    let t = a.min(4.5);
-    let square = t * t;
-    let r = fma::<FUSED>(-1.728_534_7e-5, t, 3.831_971_3e-4);
-    let u = fma::<FUSED>(-3.883_964_4e-3, t, 2.425_462_2e-2);
-    let mut r = fma::<FUSED>(r, square, u);
-    r = fma::<FUSED>(r, t, -0.106_777_88);
-    r = fma::<FUSED>(r, t, -0.634_846_7);
-    r = fma::<FUSED>(r, t, -0.128_717_51);
-    r = fma::<FUSED>(r, t, -t);
-    let far = (1.0 - exp::<FUSED>(r)).copysign(x);
-    let y = if a > 0.927_734_4 { far } else { near };
-    if x.is_nan() { x } else { y }
+    let t = a.at_most(4.5);
+    let r = x.number(-1.728_534_7e-5).multiply_add(t, x.number(3.831_971_3e-4));
+    let u = x.number(-3.883_964_4e-3).multiply_add(t, x.number(2.425_462_2e-2));
+    let mut r = r.multiply_add(t * t, u);
+    for c in [-0.106_777_88, -0.634_846_7, -0.128_717_51] {
+        r = r.multiply_add(t, x.number(c));
+    }
+    let far = (x.number(1.0) - exp(r.multiply_add(t, x.number(0.0) - t))).with_sign_of(x);
+    // NaN is not greater, and `near` is NaN there.
+    a.choose_greater(0.927_734_4, far, near)
 }
 
 /// `x` to the power `y` with C's rules: the edges are many and calls are few (optimizer scalars), so `std` does it.
@@ -243,19 +238,23 @@ mod tests {
         worst
     }
 
+    fn each<const FUSED: bool>(f: impl Fn(F32<FUSED>) -> F32<FUSED>) -> impl Fn(f32) -> f32 {
+        move |x| f(F32(x)).0
+    }
+
     #[test]
     fn functions_are_within_four_units_in_the_last_place() {
         let sin = |x: f32| if x.abs() <= SINE_LIMIT { sine::<0>(x) } else { x.sin() };
         let cos = |x: f32| if x.abs() <= SINE_LIMIT { sine::<1>(x) } else { x.cos() };
         let found = [
-            ("exp", worst(exp::<true>, f64::exp), worst(exp::<false>, f64::exp)),
+            ("exp", worst(each(exp::<F32<true>>), f64::exp), worst(each(exp::<F32<false>>), f64::exp)),
             ("exp_m1", worst(exp_m1::<true>, f64::exp_m1), worst(exp_m1::<false>, f64::exp_m1)),
             ("ln", worst(ln::<true>, f64::ln), worst(ln::<false>, f64::ln)),
             ("ln_1p", worst(ln_1p::<true>, f64::ln_1p), worst(ln_1p::<false>, f64::ln_1p)),
             ("sin", worst(sin, f64::sin), worst(cos, f64::cos)),
             ("atan", worst(atan::<true>, f64::atan), worst(atan::<false>, f64::atan)),
-            ("tanh", worst(tanh::<true>, f64::tanh), worst(tanh::<false>, f64::tanh)),
-            ("erf", worst(erf::<true>, scalar::erf), worst(erf::<false>, scalar::erf)),
+            ("tanh", worst(each(tanh::<F32<true>>), f64::tanh), worst(each(tanh::<F32<false>>), f64::tanh)),
+            ("erf", worst(each(erf::<F32<true>>), scalar::erf), worst(each(erf::<F32<false>>), scalar::erf)),
         ];
         let bad: Vec<_> = found.iter().filter(|(_, a, b)| a.0 > 4.0 || b.0 > 4.0).collect();
         assert!(bad.is_empty(), "{bad:?}");

@@ -12,6 +12,8 @@
 mod blocks;
 mod drive;
 mod execute;
+pub(crate) mod float;
+mod fuse;
 mod load;
 mod maps;
 pub(crate) mod math;
@@ -131,6 +133,13 @@ enum What {
         access: usize,
         dtype: DType,
     },
+    /// Points the register at where the lanes of an output lie.
+    Aim {
+        output: usize,
+        access: usize,
+    },
+    /// A run of operations that was assembled.
+    Fused(Box<fuse::Fused>),
 }
 
 /// What a reduction over several tiles keeps: one value per outer lane.

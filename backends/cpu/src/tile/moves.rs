@@ -8,7 +8,7 @@ use half::slice::HalfFloatSliceExt;
 
 use super::execute::Tile;
 use super::load::{Access, Axis, HIDDEN, Rows};
-use super::{Op, Source, What};
+use super::{Op, Register, Source, What};
 
 impl<'a> Tile<'a> {
     /// The access, its first lane, what stands still, and the number of lanes.
@@ -310,6 +310,15 @@ pub(super) fn store(tile: &Tile<'_>, op: &Op, output: usize, access: usize, dtyp
         }
         _ => scatter::<u32, u32>(access, start, fixed, base, tile.read(op.result, n), |x| x),
     }
+}
+
+/// Points a register at the lanes of an output that lie side by side.
+#[inline(always)]
+pub(super) fn aim(tile: &mut Tile<'_>, result: Register, output: usize, access: usize) {
+    let base = tile.io.outputs[output].get();
+    let (access, start, fixed, _) = tile.access(access);
+    let at = access.offset + access.fixed.place(fixed).unwrap_or(0) + start as isize;
+    tile.point(result, base.wrapping_offset(4 * at));
 }
 
 #[inline(always)]

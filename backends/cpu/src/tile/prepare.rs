@@ -8,6 +8,7 @@ use anygrad_core::scalar::{Binary, Unary};
 use anygrad_core::view::{Layout, View};
 
 use super::blocks::blocked;
+use super::fuse::fuse;
 use super::load::Access;
 use super::select::{self, Choice};
 use super::{Accumulator, How, Lane, Op, Program, Register, Shape, Source, Stage, What};
@@ -305,7 +306,10 @@ impl Builder<'_> {
         ops.push(Op { inner, result, what: What::Store { output: number, access, dtype: output.slice.dtype } });
     }
 
-    fn finish(self, whole: bool, stages: Vec<Stage>, accumulators: Vec<Accumulator>, after: Vec<Op>) -> Program {
+    fn finish(mut self, whole: bool, mut stages: Vec<Stage>, accumulators: Vec<Accumulator>, mut after: Vec<Op>) -> Program {
+        let lists = stages.iter_mut().flat_map(|stage| [&mut stage.before, &mut stage.each]);
+        let mut lists: Vec<&mut Vec<Op>> = lists.chain([&mut after]).collect();
+        fuse(&mut lists, &mut self.constants, &accumulators, &self.accesses);
         let (outer, inner) = (self.kernel.outer_len(), self.kernel.inner_len());
         let shape = self.choice.shape;
         let (slots, count) =

@@ -86,7 +86,7 @@ pub(super) fn chunk(shape: Shape, outer: usize, inner: usize, rows: usize, nanos
 }
 
 /// Registers an operation reads.
-fn reads(op: &Op, accumulators: &[Accumulator]) -> Vec<Register> {
+pub(super) fn reads(op: &Op, accumulators: &[Accumulator]) -> Vec<Register> {
     match op.what {
         What::Unary(_, _, x) | What::Cast(_, _, x) => vec![x],
         What::Copy { from: x, .. } | What::Expand { from: x, .. } => vec![x],
@@ -96,7 +96,17 @@ fn reads(op: &Op, accumulators: &[Accumulator]) -> Vec<Register> {
         What::Accumulate(number) => vec![accumulators[number].source],
         What::SumColumns { .. } => vec![],
         What::Store { .. } => vec![op.result],
+        What::Fused(ref fused) => fused.inputs.clone(),
         _ => vec![],
+    }
+}
+
+/// Registers whose slots an operation writes.
+pub(super) fn writes(op: &Op) -> &[Register] {
+    match &op.what {
+        What::Store { .. } | What::Accumulate(_) | What::SumColumns { .. } | What::Aim { .. } => &[],
+        What::Fused(fused) => &fused.outputs,
+        _ => std::slice::from_ref(&op.result),
     }
 }
 
@@ -123,9 +133,9 @@ pub(super) fn assign_slots(
         [a.result, a.value, a.second].into_iter().for_each(|register| pin(register, &mut slots));
     }
     if shape != Shape::Rows {
-        stages.iter().flat_map(|s| &s.before).for_each(|op| pin(op.result, &mut slots));
+        stages.iter().flat_map(|s| &s.before).flat_map(writes).for_each(|&register| pin(register, &mut slots));
     }
-    after.iter().for_each(|op| pin(op.result, &mut slots));
+    after.iter().flat_map(writes).for_each(|&register| pin(register, &mut slots));
     let pinned = slots.clone();
     let mut free: Vec<usize> = Vec::new();
     for stage in stages {
@@ -135,15 +145,16 @@ pub(super) fn assign_slots(
             reads(op, accumulators).into_iter().for_each(|register| last_use[register] = time);
         }
         for (time, op) in code.iter().enumerate() {
-            let writes = !matches!(op.what, What::Store { .. } | What::Accumulate(_) | What::SumColumns { .. });
-            if writes && slots[op.result] == usize::MAX {
-                slots[op.result] = free.pop().unwrap_or_else(|| {
-                    count += 1;
-                    count - 1
-                });
+            for &register in writes(op) {
+                if slots[register] == usize::MAX {
+                    slots[register] = free.pop().unwrap_or_else(|| {
+                        count += 1;
+                        count - 1
+                    });
+                }
             }
             let mut dead = reads(op, accumulators);
-            dead.push(op.result);
+            dead.extend(writes(op));
             dead.sort_unstable();
             dead.dedup();
             for register in dead {
@@ -177,6 +188,7 @@ pub(super) fn cost(kernel: &Kernel, stages: &[Stage], accesses: &[Access]) -> us
             What::Unary(Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf, ..) => 1.0,
             What::Unary(Unary::Exp | Unary::Ln | Unary::ExpM1 | Unary::Ln1p | Unary::Atan, ..) => 0.5,
             What::Binary(Binary::Pow | Binary::Rem, ..) => 10.0,
+            What::Fused(ref fused) => 0.05 + 0.01 * fused.operations as f64,
             _ => 0.06,
         };
         one * if op.inner { outer * inner } else { outer }
