@@ -24,7 +24,7 @@ const REACH: usize = 512;
 /// Axes of a kernel at most, before neighbours are joined again.
 const MOST_AXES: usize = 12;
 /// Stored values of one group at most: kernels stay readable, compile times bounded.
-const STORES: usize = 8;
+const STORES: usize = 12;
 
 /// On which level of the space a value is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use std::ops::{Div, Mul, Sub};
 
 use super::lanes::{self, Rows};
 use super::real::{Matrix, Real};
-use crate::tile::math;
 use crate::tile::float::F32;
+use crate::tile::math;
 
 /// Columns of a panel: two registers of AVX2, one of AVX-512.
 pub(super) const LANES: usize = 16;
@@ -226,7 +226,9 @@ unsafe fn rows<T: Number, const R: usize, const LEFT: u8, const FUSED: bool>(
     while LEFT != left::ANY && todo >= STEPS {
         for i in 0..STEPS {
             // SAFETY: the caller's promise.
-            unsafe { step::<T, R, LEFT, FUSED>(&mut sums, a.row, x.wrapping_add(i * across), y.wrapping_add(i * b_row)) };
+            unsafe {
+                step::<T, R, LEFT, FUSED>(&mut sums, a.row, x.wrapping_add(i * across), y.wrapping_add(i * b_row))
+            };
         }
         (x, y, todo) = (x.wrapping_add(STEPS * across), y.wrapping_add(STEPS * b_row), todo - STEPS);
     }

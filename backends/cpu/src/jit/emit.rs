@@ -243,9 +243,7 @@ impl<'a> Lanes<'a> {
         }
         match self.body.lines[value] {
             Line::Constant(bits) => Place::Pool(self.assembler.pooled([bits; LANES])),
-            Line::Load(pointer) if !self.masked && self.uses[value].0 == 1 => {
-                Place::At(self.general(pointer))
-            }
+            Line::Load(pointer) if !self.masked && self.uses[value].0 == 1 => Place::At(self.general(pointer)),
             _ => Place::Vector(self.vector(value, otherwise)),
         }
     }
@@ -295,8 +293,7 @@ impl<'a> Lanes<'a> {
         let register = free.or_else(|| {
             (0..HELD).find(|&register| {
                 self.holds[register].is_some_and(|value| {
-                    is_fetched(&self.body.lines[value])
-                        && !operands(&self.body.lines[at]).any(|used| used == value)
+                    is_fetched(&self.body.lines[value]) && !operands(&self.body.lines[at]).any(|used| used == value)
                 })
             })
         })?;

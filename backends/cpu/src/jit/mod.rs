@@ -14,7 +14,6 @@ mod traced;
 
 use std::sync::Arc;
 
-
 /// Number of a [`Line`].
 pub(crate) type Value = usize;
 

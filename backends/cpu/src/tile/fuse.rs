@@ -80,13 +80,18 @@ pub(super) fn fuse(
                     }
                 }
                 let Op { inner, result, .. } = run.ops[0];
-                ops.push(Op { inner, result, what: What::Fused(Box::new(Fused { code, operations, inputs, outputs })) });
+                ops.push(Op {
+                    inner,
+                    result,
+                    what: What::Fused(Box::new(Fused { code, operations, inputs, outputs })),
+                });
             }
             None => ops.extend(run.ops.into_iter().chain(stores)),
         }
         lists[list].splice(at..at, ops.into_iter().chain(left));
     }
-    let read: Vec<Register> = lists.iter().flat_map(|list| list.iter()).flat_map(|op| reads(op, accumulators)).collect();
+    let read: Vec<Register> =
+        lists.iter().flat_map(|list| list.iter()).flat_map(|op| reads(op, accumulators)).collect();
     constants.retain(|(register, ..)| read.contains(register));
 }
 
@@ -200,7 +205,8 @@ impl Shape {
                 outputs.push(op.result);
             }
         }
-        let mut inputs: Vec<Register> = inside.into_keys().filter(|r| !run.ops.iter().any(|op| op.result == *r)).collect();
+        let mut inputs: Vec<Register> =
+            inside.into_keys().filter(|r| !run.ops.iter().any(|op| op.result == *r)).collect();
         inputs.retain(|register| !known.contains_key(register));
         inputs.sort_unstable();
         Shape { body: lines.body, inputs, outputs }

@@ -306,7 +306,13 @@ impl Builder<'_> {
         ops.push(Op { inner, result, what: What::Store { output: number, access, dtype: output.slice.dtype } });
     }
 
-    fn finish(mut self, whole: bool, mut stages: Vec<Stage>, accumulators: Vec<Accumulator>, mut after: Vec<Op>) -> Program {
+    fn finish(
+        mut self,
+        whole: bool,
+        mut stages: Vec<Stage>,
+        accumulators: Vec<Accumulator>,
+        mut after: Vec<Op>,
+    ) -> Program {
         let lists = stages.iter_mut().flat_map(|stage| [&mut stage.before, &mut stage.each]);
         let mut lists: Vec<&mut Vec<Op>> = lists.chain([&mut after]).collect();
         fuse(&mut lists, &mut self.constants, &accumulators, &self.accesses);
