@@ -17,7 +17,8 @@ pub struct Running {
     rate: f64,
     /// Steps of the last block.
     pub steps: usize,
-    /// Seconds per step that this thread was busy with asking for it, in the last block.
+    /// Seconds per step that this thread was busy with asking for it, in the last block: on a processor, where the system says
+    /// so (a software driver's threads take the processor away in between); else by the clock.
     pub host: f64,
 }
 
@@ -43,17 +44,27 @@ impl Running {
     /// If the device fails.
     pub fn block(&mut self, seconds: f64) -> Result<f64> {
         let steps = (self.rate * seconds).ceil().max(1.0) as usize;
-        let begin = Instant::now();
+        let (begin, busy) = (Instant::now(), on_processor());
         let mut loss = (self.built.step)()?;
         for _ in 1..steps {
             loss = (self.built.step)()?;
         }
-        self.host = begin.elapsed().as_secs_f64() / steps as f64;
+        let asking = match (busy, on_processor()) {
+            (Some(before), Some(after)) => after - before,
+            _ => begin.elapsed().as_secs_f64(),
+        };
+        self.host = asking / steps as f64;
         read(&loss)?;
         self.steps = steps;
         self.rate = steps as f64 / begin.elapsed().as_secs_f64();
         Ok(self.rate)
     }
+}
+
+/// Seconds that this thread was on a processor, on Linux.
+fn on_processor() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().next()?.parse::<f64>().ok().map(|nanoseconds| nanoseconds / 1e9)
 }
 
 /// Waits until a step is done: reads its loss, or one number of its result.

@@ -56,7 +56,7 @@ impl Backend for Metered {
         self.inner.backend().read(buffer, offset, bytes)
     }
 
-    fn compile(&self, plan: Plan) -> Result<Arc<dyn Executable>> {
+    fn compile(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>> {
         let kernels = plan.steps.len() as u64;
         let begin = Instant::now();
         let executable = self.inner.backend().compile(plan)?;

@@ -46,7 +46,7 @@ pub trait Backend: Send + Sync + Debug + 'static {
     ///
     /// # Errors
     /// If a kernel cannot be compiled or memory cannot be had.
-    fn compile(&self, plan: Plan) -> Result<Arc<dyn Executable>>;
+    fn compile(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>>;
 }
 
 /// A compiled plan.

@@ -10,8 +10,7 @@
 mod maps;
 mod rules;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-
+use crate::hash::{Map, Set};
 use crate::op::Op;
 use crate::shape::fail;
 use crate::tensor::Tensor;
@@ -127,17 +126,18 @@ impl Tensor {
         }
         crate::trace::differentiated(self.0.id);
         let wanted: Vec<Tensor> = targets.iter().map(Differentiable::tensor).collect();
-        let ids: HashSet<u64> = wanted.iter().map(|t| t.0.id).collect();
-        let between = between(self, &ids);
+        let ids: Set<u64> = wanted.iter().map(|t| t.0.id).collect();
+        let (between, on_the_way) = between(self, &ids);
         for (target, tensor) in targets.iter().zip(&wanted) {
-            if !between.contains_key(&tensor.0.id) {
+            if !on_the_way.contains(&tensor.0.id) {
                 fail("gradients", explain(self, tensor, &target.describe()));
             }
         }
-        let mut incoming: HashMap<u64, Incoming> = HashMap::new();
+        let mut incoming: Map<u64, Incoming> = Map::default();
         incoming.entry(self.0.id).or_default().add(dy.clone());
-        let mut found: HashMap<u64, Tensor> = HashMap::new();
-        for (id, node) in between.iter().rev() {
+        let mut found: Map<u64, Tensor> = Map::default();
+        for &node in between.iter().rev() {
+            let id = &node.0.id;
             let Some(dy) = incoming.remove(id).unwrap_or_default().total(node) else { continue };
             if ids.contains(id) {
                 found.insert(*id, dy.clone());
@@ -147,7 +147,7 @@ impl Tensor {
                 .inputs
                 .iter()
                 .enumerate()
-                .map(|(k, i)| passes(node, k) && between.contains_key(&i.0.id))
+                .map(|(k, i)| passes(node, k) && on_the_way.contains(&i.0.id))
                 .collect();
             if !wants.contains(&true) {
                 continue;
@@ -183,34 +183,33 @@ fn passes(node: &Tensor, k: usize) -> bool {
     !cut && node.dtype().is_float() && node.0.inputs[k].dtype().is_float()
 }
 
-/// Every node that `root` depends on by edges that `follow`, and that is not older than all of `ids`, by number.
-fn reachable(root: &Tensor, ids: &HashSet<u64>, follow: fn(&Tensor, usize) -> bool) -> BTreeMap<u64, Tensor> {
+/// Every node that `root` depends on by edges that `follow`, and that is not older than all of `ids`, by rising number.
+fn reachable<'a>(root: &'a Tensor, ids: &Set<u64>, follow: fn(&Tensor, usize) -> bool) -> Vec<&'a Tensor> {
     let oldest = ids.iter().min().copied().unwrap_or(u64::MAX);
-    let mut nodes = BTreeMap::new();
-    let mut stack = vec![root.clone()];
+    let (mut nodes, mut seen) = (Vec::new(), Set::default());
+    let mut stack = vec![root];
     while let Some(node) = stack.pop() {
-        if node.0.id >= oldest && !nodes.contains_key(&node.0.id) {
-            for (k, input) in node.0.inputs.iter().enumerate() {
-                if input.0.id >= oldest && follow(&node, k) {
-                    stack.push(input.clone());
-                }
-            }
-            nodes.insert(node.0.id, node);
+        if node.0.id >= oldest && seen.insert(node.0.id) {
+            let inputs = node.0.inputs.iter().enumerate();
+            stack.extend(inputs.filter(|(k, input)| input.0.id >= oldest && follow(node, *k)).map(|(_, input)| input));
+            nodes.push(node);
         }
     }
+    nodes.sort_unstable_by_key(|node| node.0.id);
     nodes
 }
 
-/// The nodes through which gradients flow from `root` to the targets, both included.
-fn between(root: &Tensor, ids: &HashSet<u64>) -> BTreeMap<u64, Tensor> {
-    let mut nodes: BTreeMap<u64, Tensor> = BTreeMap::new();
-    for (id, node) in reachable(root, ids, passes) {
-        let leads = node.0.inputs.iter().enumerate().any(|(k, i)| nodes.contains_key(&i.0.id) && passes(&node, k));
-        if leads || (ids.contains(&id) && node.dtype().is_float()) {
-            nodes.insert(id, node);
+/// The nodes through which gradients flow from `root` to the targets, both included: by rising number, and their numbers.
+fn between<'a>(root: &'a Tensor, ids: &Set<u64>) -> (Vec<&'a Tensor>, Set<u64>) {
+    let (mut nodes, mut numbers): (Vec<&Tensor>, Set<u64>) = (Vec::new(), Set::default());
+    for node in reachable(root, ids, passes) {
+        let leads = node.0.inputs.iter().enumerate().any(|(k, i)| numbers.contains(&i.0.id) && passes(node, k));
+        if leads || (ids.contains(&node.0.id) && node.dtype().is_float()) {
+            nodes.push(node);
+            numbers.insert(node.0.id);
         }
     }
-    nodes
+    (nodes, numbers)
 }
 
 /// Why there is no gradient for `target`.
@@ -219,12 +218,12 @@ fn explain(root: &Tensor, target: &Tensor, name: &str) -> String {
         return format!("{name} holds {}; only floats have gradients", target.dtype());
     }
     // For each node that depends on the target at all, the operation that cut the path, if one did.
-    let mut cuts: HashMap<u64, Option<Tensor>> = HashMap::from([(target.0.id, None)]);
-    for (id, node) in reachable(root, &HashSet::from([target.0.id]), |_, _| true) {
+    let mut cuts: Map<u64, Option<&Tensor>> = Map::default();
+    cuts.insert(target.0.id, None);
+    for node in reachable(root, &[target.0.id].into_iter().collect(), |_, _| true) {
         for (k, input) in node.0.inputs.iter().enumerate() {
             if let Some(cut) = cuts.get(&input.0.id).cloned() {
-                let cut = if passes(&node, k) { cut } else { cut.or_else(|| Some(node.clone())) };
-                cuts.insert(id, cut);
+                cuts.insert(node.0.id, if passes(node, k) { cut } else { cut.or(Some(node)) });
             }
         }
     }

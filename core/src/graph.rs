@@ -4,12 +4,11 @@
 //! Invariant: inputs of a node have smaller numbers; leaves are `Input(k)`, constants and iotas; there is no `Argument`,
 //! `State` or `Detach` left. [`crate::verify`] checks it.
 
-use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::Arc;
 
 use crate::dtype::DType;
-use crate::hash::Map;
+use crate::hash::{Map, Set};
 use crate::op::Op;
 use crate::simplify::Builder;
 use crate::tensor::Tensor;
@@ -93,19 +92,21 @@ pub(crate) struct Linear {
 
 /// The tensors that `roots` depend on, in the order in which the user's code made them: inputs first, and a layer's gradients
 /// close to each other, so that values live as short as they can.
-pub(crate) fn needed<'a>(roots: impl Iterator<Item = &'a Tensor>) -> impl Iterator<Item = Tensor> {
-    let mut found: BTreeMap<u64, Tensor> = BTreeMap::new();
-    let mut pending: Vec<Tensor> = roots.cloned().collect();
+pub(crate) fn needed<'a>(roots: impl Iterator<Item = &'a Tensor>) -> Vec<&'a Tensor> {
+    let mut found = Vec::new();
+    let mut seen: Set<u64> = Set::default();
+    let mut pending: Vec<&Tensor> = roots.collect();
     while let Some(tensor) = pending.pop() {
-        if found.contains_key(&tensor.0.id) {
+        if !seen.insert(tensor.0.id) {
             continue;
         }
         if tensor.0.data.get().is_none() {
-            pending.extend(tensor.value_inputs().iter().cloned());
+            pending.extend(tensor.value_inputs());
         }
-        found.insert(tensor.0.id, tensor);
+        found.push(tensor);
     }
-    found.into_values()
+    found.sort_unstable_by_key(|tensor| tensor.0.id);
+    found
 }
 
 /// Lists what `outputs` and `updates` need; `loss` is the number of the tensor whose gradients were asked for, if any were.

@@ -2,13 +2,18 @@
 //! hasher's protection would only cost time (a third of the schedule's). Nothing here depends on the order of a map.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 
 /// A map with the fast hash.
 pub(crate) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Fast>>;
 
 /// A set with the fast hash.
 pub(crate) type Set<K> = HashSet<K, BuildHasherDefault<Fast>>;
+
+/// The fast hash of a value.
+pub(crate) fn hash(value: &impl Hash) -> u64 {
+    BuildHasherDefault::<Fast>::default().hash_one(value)
+}
 
 /// Words are added to a state that is multiplied by an odd number; the end brings the high bits, which are mixed best, down
 /// to where tables look.
@@ -60,7 +65,6 @@ impl Hasher for Fast {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::hash::BuildHasher;
 
     #[test]
     fn numbers_in_a_row_fall_into_different_places() {

@@ -4,14 +4,18 @@ use crate::kernel::{Core, Inst, Kernel, Reg};
 
 impl Inst {
     /// The registers that it reads.
-    #[must_use]
-    pub fn operands(&self) -> Vec<Reg> {
-        let mut all = Vec::new();
-        self.clone().map_operands(|r| {
-            all.push(r);
-            r
-        });
-        all
+    pub fn operands(&self) -> impl Iterator<Item = Reg> + use<> {
+        let (x, y, z) = match *self {
+            Inst::Load { .. } | Inst::Constant { .. } | Inst::Iota { .. } => (None, None, None),
+            Inst::Inside { .. } | Inst::Random { .. } | Inst::Core => (None, None, None),
+            Inst::Gather { index: x, .. } | Inst::Unary(_, x) | Inst::Cast(x, _) | Inst::Bitcast(x, _) => {
+                (Some(x), None, None)
+            }
+            Inst::Reduce(_, x) | Inst::ArgReduce(_, x) => (Some(x), None, None),
+            Inst::Binary(_, x, y) => (Some(x), Some(y), None),
+            Inst::Select(c, x, y) => (Some(c), Some(x), Some(y)),
+        };
+        [x, y, z].into_iter().flatten()
     }
 
     /// Replaces the registers that it reads.

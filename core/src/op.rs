@@ -11,7 +11,7 @@ use crate::scalar::{Binary, Unary};
 use crate::tensor::Tensor;
 use crate::var::Storage;
 
-/// A primitive; a node's inputs are named in the order given here.
+/// A primitive; a node's inputs are named in the order given here. Small, since every node of every graph has one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// Numbers already on the device (in a tensor), or external buffer number `k` (in a graph). No inputs.
@@ -89,10 +89,10 @@ pub enum Op {
     /// `a [batch.., m, k]` times `b [batch.., k, n]`, the same batch axes.
     Matmul,
     /// A convolution of `x`, `w` or one of its gradients (see [`crate::kernel::Conv`] for the operands).
-    Conv(ConvKind, ConvGeometry),
+    Conv(ConvKind, Arc<ConvGeometry>),
     /// Attention or its gradients (see [`crate::kernel::Attention`]): from `[batch.., rows, columns]` each to
     /// `[batch.., numbers]`.
-    Attention(AttentionKind, AttentionGeometry),
+    Attention(AttentionKind, Arc<AttentionGeometry>),
     /// `x` itself; no gradient passes.
     Detach,
     /// The first input itself, with a gradient of its own for the others. Graphs do not contain it.
@@ -135,19 +135,45 @@ impl std::fmt::Debug for Rule {
 impl Op {
     /// A short name for messages.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub fn name(&self) -> &'static str {
         match self {
-            Op::Unary(op) => format!("{op:?}").to_lowercase(),
-            Op::Binary(op) => format!("{op:?}").to_lowercase(),
-            Op::Reduce(op, _) => format!("{op:?}").to_lowercase(),
-            Op::ArgReduce(op, _) => format!("arg{op:?}").to_lowercase(),
-            Op::Rule(rule) => rule.name.to_string(),
-            Op::Conv(kind, _) => format!("conv {kind:?}").to_lowercase(),
-            Op::Attention(kind, _) => format!("attention {kind:?}").to_lowercase(),
-            other => {
-                let text = format!("{other:?}").to_lowercase();
-                text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_string()
-            }
+            Op::Input(_) => "input",
+            Op::Argument(_) => "argument",
+            Op::State(_) => "state",
+            Op::Constant(_) => "constant",
+            Op::Iota => "iota",
+            Op::Random { .. } => "random",
+            Op::Unary(op) => op.name(),
+            Op::Binary(op) => op.name(),
+            Op::Select => "select",
+            Op::Cast => "cast",
+            Op::Bitcast => "bitcast",
+            Op::Reshape => "reshape",
+            Op::Permute(_) => "permute",
+            Op::Expand => "expand",
+            Op::Slice(_) => "slice",
+            Op::Pad { .. } => "pad",
+            Op::Flip(_) => "flip",
+            Op::Windows { .. } => "windows",
+            Op::Concat => "concat",
+            Op::Reduce(Reduction::Sum, _) => "sum",
+            Op::Reduce(Reduction::Prod, _) => "prod",
+            Op::Reduce(Reduction::Max, _) => "max",
+            Op::Reduce(Reduction::Min, _) => "min",
+            Op::ArgReduce(Extremum::Max, _) => "argmax",
+            Op::ArgReduce(Extremum::Min, _) => "argmin",
+            Op::CumulativeSum(_) => "cumulativesum",
+            Op::Gather(_) => "gather",
+            Op::ScatterAdd(_) => "scatteradd",
+            Op::Argsort { .. } => "argsort",
+            Op::Matmul => "matmul",
+            Op::Conv(ConvKind::Forward, _) => "conv forward",
+            Op::Conv(ConvKind::InputGradient, _) => "conv inputgradient",
+            Op::Conv(ConvKind::WeightGradient, _) => "conv weightgradient",
+            Op::Attention(AttentionKind::Forward, _) => "attention forward",
+            Op::Attention(AttentionKind::Gradient, _) => "attention gradient",
+            Op::Detach => "detach",
+            Op::Rule(rule) => rule.name,
         }
     }
 

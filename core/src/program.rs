@@ -12,6 +12,7 @@ use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{External, Graph, linearize, needed};
+use crate::hash::Set;
 use crate::op::Op;
 use crate::shape;
 use crate::tensor::Tensor;
@@ -294,7 +295,7 @@ impl<'a, A: Tensors, R: Tensors> Program<'a, A, R> {
 fn realize_captured(outputs: &[Tensor], assigned: &[(Arc<Storage>, Tensor)], start: u64) -> Result<()> {
     let mut captured = Vec::new();
     let mut pending: Vec<&Tensor> = outputs.iter().chain(assigned.iter().map(|a| &a.1)).collect();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = Set::default();
     while let Some(tensor) = pending.pop() {
         if !seen.insert(tensor.0.id) || tensor.0.data.get().is_some() {
             continue;
@@ -319,12 +320,12 @@ impl<A, R> std::fmt::Debug for Program<'_, A, R> {
 /// program's closure it looks at what that computes; return the flags to read them. For finding where a NaN comes from.
 pub fn not_finite(tensors: &[Tensor]) -> (Vec<String>, Vec<Tensor>) {
     let worth = |t: &Tensor| t.dtype().is_float() && !t.is_empty() && !matches!(t.0.op, Op::Constant(_) | Op::Iota);
-    let flags = |t: Tensor| {
+    let flags = |t: &Tensor| {
         let place = t.0.place;
         let label = format!("{} {:?} at {}:{}", t.0.op.name(), t.shape(), place.file(), place.line());
         (label, Tensor::stack(&[t.is_infinite().any(..), t.is_nan().any(..)], 0))
     };
-    needed(tensors.iter()).filter(worth).map(flags).unzip()
+    needed(tensors.iter()).into_iter().filter(|t| worth(t)).map(flags).unzip()
 }
 
 /// The graph of some tensors, for tests and tools.

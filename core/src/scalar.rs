@@ -78,6 +78,33 @@ impl Unary {
         ]
     };
 
+    /// Its name in messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Unary::Neg => "neg",
+            Unary::Abs => "abs",
+            Unary::Sign => "sign",
+            Unary::Recip => "recip",
+            Unary::Sqrt => "sqrt",
+            Unary::Exp => "exp",
+            Unary::ExpM1 => "expm1",
+            Unary::Ln => "ln",
+            Unary::Ln1p => "ln1p",
+            Unary::Sin => "sin",
+            Unary::Cos => "cos",
+            Unary::Atan => "atan",
+            Unary::Tanh => "tanh",
+            Unary::Erf => "erf",
+            Unary::Floor => "floor",
+            Unary::Ceil => "ceil",
+            Unary::Round => "round",
+            Unary::Trunc => "trunc",
+            Unary::IsNan => "isnan",
+            Unary::Not => "not",
+        }
+    }
+
     /// Whether it takes elements of `dtype`.
     #[must_use]
     pub fn takes(self, dtype: DType) -> bool {
@@ -135,6 +162,29 @@ impl Binary {
         use Binary::*;
         [Add, Sub, Mul, Div, Rem, Max, Min, Pow, Less, LessEqual, Equal, And, Or, Xor, Shl, Shr]
     };
+
+    /// Its name in messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Binary::Add => "add",
+            Binary::Sub => "sub",
+            Binary::Mul => "mul",
+            Binary::Div => "div",
+            Binary::Rem => "rem",
+            Binary::Max => "max",
+            Binary::Min => "min",
+            Binary::Pow => "pow",
+            Binary::Less => "less",
+            Binary::LessEqual => "lessequal",
+            Binary::Equal => "equal",
+            Binary::And => "and",
+            Binary::Or => "or",
+            Binary::Xor => "xor",
+            Binary::Shl => "shl",
+            Binary::Shr => "shr",
+        }
+    }
 
     /// Whether it takes elements of `dtype` (both sides have the same type).
     #[must_use]

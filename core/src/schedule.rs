@@ -10,7 +10,9 @@
 //! Invariant: the plan's values are those of the graph node by node; fusion never changes the order of a reduction.
 
 pub(crate) mod collapse;
+pub(crate) mod draft;
 pub(crate) mod emit;
+mod forest;
 pub(crate) mod group;
 pub(crate) mod heavy;
 pub(crate) mod materialize;
@@ -22,6 +24,8 @@ pub(crate) mod slices;
 
 use crate::backend::{Limits, Plan};
 use crate::graph::{Graph, Places};
+use crate::schedule::draft::Context;
+use crate::schedule::emit::{Emitted, NeedsBuffer};
 
 /// A plan and what the program must know about it.
 #[derive(Debug)]
@@ -40,13 +44,14 @@ pub(crate) fn schedule(graph: &Graph, places: &Places, limits: &Limits, fuse: bo
     let mut forced = vec![false; graph.nodes.len()];
     loop {
         let stored = materialize::choose(graph, &forced, fuse);
-        let groups = group::form(graph, &stored, limits, fuse);
-        let kernels: Result<Vec<emit::Emitted>, emit::NeedsBuffer> =
-            groups.list.iter().map(|group| emit::kernel(graph, &groups, group, limits)).collect();
+        let mut groups = group::form(graph, stored, limits, fuse);
+        let from = Context { graph, stored: &groups.stored, limits };
+        let kernels: Result<Vec<Emitted>, NeedsBuffer> =
+            groups.list.iter_mut().map(|group| group.kernel(&from)).collect();
         match kernels.and_then(|kernels| memory::plan(graph, places, &groups, kernels, limits)) {
             Ok(schedule) => return schedule,
             // Index arithmetic or the number of bindings cannot express it: give that value a buffer and plan again.
-            Err(emit::NeedsBuffer(node)) => {
+            Err(NeedsBuffer(node)) => {
                 assert!(
                     !forced[node],
                     "schedule: node {node} has a buffer and still cannot be read: a defect of anygrad"

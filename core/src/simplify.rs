@@ -7,7 +7,7 @@ use std::panic::Location;
 
 use crate::dtype::Scalar;
 use crate::graph::Node;
-use crate::hash::Map;
+use crate::hash::{Map, hash};
 use crate::op::Op;
 use crate::scalar::{Binary, Unary};
 
@@ -16,7 +16,8 @@ use crate::scalar::{Binary, Unary};
 pub(crate) struct Builder {
     nodes: Vec<Node>,
     places: Vec<Option<&'static Location<'static>>>,
-    known: Map<Node, usize>,
+    /// Numbers of nodes by their hash. Of two with one hash the first is known: the other is only not merged with its equals.
+    known: Map<u64, usize>,
 }
 
 impl Builder {
@@ -54,11 +55,11 @@ impl Builder {
                 _ => {}
             }
         }
-        if let Some(&number) = self.known.get(&node) {
-            return number;
-        }
         let number = self.nodes.len();
-        self.known.insert(node.clone(), number);
+        let known = *self.known.entry(hash(&node)).or_insert(number);
+        if known < number && self.nodes[known] == node {
+            return known;
+        }
         self.nodes.push(node);
         self.places.push(place);
         number

@@ -70,11 +70,11 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn node(op: Op, inputs: Vec<Tensor>, shape: Vec<usize>, dtype: DType, device: Device) -> Tensor {
         if shape.len() > shape::MAX_RANK {
-            shape::fail(&op.name(), format!("the result {shape:?} has {} axes; at most 8 are supported", shape.len()));
+            shape::fail(op.name(), format!("the result {shape:?} has {} axes; at most 8 are supported", shape.len()));
         }
         if !device.supports(dtype) {
             let help = if dtype == DType::F64 { "f64 exists on the CPU only" } else { "use f32 there" };
-            shape::fail(&op.name(), format!("elements of type {dtype} are not supported on {}: {help}", device.name()));
+            shape::fail(op.name(), format!("elements of type {dtype} are not supported on {}: {help}", device.name()));
         }
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let data = OnceLock::new();

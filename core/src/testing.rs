@@ -84,7 +84,7 @@ impl Backend for Store {
         range(buffer, offset, bytes.len(), |stretch| bytes.copy_from_slice(stretch))
     }
 
-    fn compile(&self, plan: Plan) -> Result<Arc<dyn Executable>> {
+    fn compile(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>> {
         for step in &plan.steps {
             let (reads, writes) = step.bindings.split_at(step.kernel.inputs.len());
             let shared =
@@ -100,7 +100,7 @@ impl Backend for Store {
 
 #[derive(Debug)]
 struct Interpreted {
-    plan: Plan,
+    plan: Arc<Plan>,
     slabs: Vec<Buffer>,
 }
 

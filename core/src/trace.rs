@@ -3,11 +3,11 @@
 //! turns the last value of each storage into an update in place.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::device::Device;
 use crate::dtype::DType;
+use crate::hash::Map;
 use crate::tensor::{Tensor, next_id};
 use crate::var::{Position, Storage, Var};
 
@@ -25,14 +25,14 @@ pub(crate) struct Trace {
     /// Nodes with smaller numbers were made before the trace began.
     pub(crate) start: u64,
     /// Per variable: its storage and the tensor that was handed out.
-    reads: HashMap<usize, (u64, Tensor)>,
+    reads: Map<usize, (u64, Tensor)>,
     /// Per storage: its state at the run's beginning.
-    states: HashMap<u64, Tensor>,
+    states: Map<u64, Tensor>,
     /// Storages in the order of their first assignment, with their latest value, flat.
     pub(crate) assigned: Vec<(Arc<Storage>, Tensor)>,
     streams: u32,
     /// Variables that were read or assigned, by number, and where they were.
-    pub(crate) variables: HashMap<usize, (Var, Position)>,
+    pub(crate) variables: Map<usize, (Var, Position)>,
     /// The first tensor whose gradients were asked for.
     pub(crate) loss: Option<u64>,
 }
@@ -80,11 +80,11 @@ pub(crate) fn begin(device: &Device, training: bool) -> Guard {
         training,
         device: device.clone(),
         start: next_id(),
-        reads: HashMap::new(),
-        states: HashMap::new(),
+        reads: Map::default(),
+        states: Map::default(),
         assigned: Vec::new(),
         streams: 0,
-        variables: HashMap::new(),
+        variables: Map::default(),
         loss: None,
     };
     TRACE.with_borrow_mut(|slot| *slot = Some(trace));

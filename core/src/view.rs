@@ -4,6 +4,8 @@
 //! of a transposed tensor, a window over a padded one) that one strided map cannot express. Movement ops only edit
 //! layouts; kernels evaluate them. Pure arithmetic: nothing here knows tensors or devices.
 
+use std::sync::Arc;
+
 /// A map from coordinates of `shape` to `offset + sum(coordinate * stride)`, valid where `mask` holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct View {
@@ -55,8 +57,13 @@ impl View {
     /// Whether points lie row-major without gaps (at any offset); strides of size-1 axes do not count.
     #[must_use]
     pub fn is_dense(&self) -> bool {
-        let dense = contiguous_strides(&self.shape);
-        self.is_empty() || (0..self.shape.len()).all(|axis| self.shape[axis] == 1 || self.strides[axis] == dense[axis])
+        let mut dense = 1;
+        let mut runs_on = |axis: usize| {
+            let fits = self.shape[axis] == 1 || self.strides[axis] == dense;
+            dense *= self.shape[axis] as isize;
+            fits
+        };
+        self.is_empty() || (0..self.shape.len()).rev().all(&mut runs_on)
     }
 
     /// The element a point maps to, or `None` where the mask hides it.
@@ -305,21 +312,22 @@ pub fn window_count(length: usize, size: usize, stride: usize, dilation: usize) 
     if length < reach { 0 } else { (length - reach) / stride + 1 }
 }
 
-/// A chain of views from an iteration space (first) to a buffer (last); each maps to row-major numbers of the next.
+/// A chain of views from an iteration space (first) to a buffer (last); each maps to row-major numbers of the next. Cheap to
+/// clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Layout(Vec<View>);
+pub struct Layout(Arc<[View]>);
 
 impl Layout {
     /// The row-major layout of a whole buffer.
     #[must_use]
     pub fn contiguous(shape: &[usize]) -> Layout {
-        Layout(vec![View::contiguous(shape)])
+        Layout::of(View::contiguous(shape))
     }
 
     /// A layout of one view.
     #[must_use]
     pub fn of(view: View) -> Layout {
-        Layout(vec![view])
+        Layout(Arc::new([view]))
     }
 
     /// The views, from the space's side to the buffer's side; never empty.
@@ -340,21 +348,23 @@ impl Layout {
         &self.0[0].shape
     }
 
+    /// The view on the space's side, to be changed.
+    #[must_use]
+    pub fn first_mut(&mut self) -> &mut View {
+        &mut Arc::make_mut(&mut self.0)[0]
+    }
+
+    /// The view on the buffer's side, to be changed.
+    #[must_use]
+    pub fn last_mut(&mut self) -> &mut View {
+        let last = self.0.len() - 1;
+        &mut Arc::make_mut(&mut self.0)[last]
+    }
+
     /// The chain with another view on the space's side.
     #[must_use]
     pub fn with_first(&self, view: View) -> Layout {
-        let mut views = self.0.clone();
-        views[0] = view;
-        Layout(views)
-    }
-
-    /// The chain with another view on the buffer's side.
-    #[must_use]
-    pub fn with_last(&self, view: View) -> Layout {
-        let mut views = self.0.clone();
-        let last = views.len() - 1;
-        views[last] = view;
-        Layout(views)
+        Layout(std::iter::once(view).chain(self.0[1..].iter().cloned()).collect())
     }
 
     /// Whether it is the identity on row-major numbers.
@@ -382,15 +392,20 @@ impl Layout {
     /// `self` first, then `next`: views are joined where one can express two.
     #[must_use]
     pub fn then(&self, next: &Layout) -> Layout {
-        let mut views = self.0.clone();
-        for view in &next.0 {
-            let last = views.len() - 1;
-            match views[last].then(view) {
-                Some(joined) => views[last] = joined,
-                None => views.push(view.clone()),
-            }
+        next.0.iter().fold(self.clone(), |layout, view| layout.then_view(view))
+    }
+
+    /// `self` first, then `next`, joined with the last view if one can express both.
+    #[must_use]
+    pub fn then_view(&self, next: &View) -> Layout {
+        if next.is_contiguous() {
+            return self.clone();
         }
-        Layout(views)
+        let (before, last) = (&self.0[..self.0.len() - 1], &self.0[self.0.len() - 1]);
+        match last.then(next) {
+            Some(joined) => Layout(before.iter().cloned().chain([joined]).collect()),
+            None => Layout(self.0.iter().cloned().chain([next.clone()]).collect()),
+        }
     }
 }
 

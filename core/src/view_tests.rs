@@ -58,7 +58,7 @@ proptest! {
             }
         }
         chain.reverse();
-        let separate = Layout(chain.clone());
+        let separate = Layout(chain.clone().into());
         let mut joined = Layout::of(chain[0].clone());
         for view in &chain[1..] {
             joined = joined.then(&Layout::of(view.clone()));

@@ -37,7 +37,7 @@ fn time(cpu: &Cpu, kernel: &Kernel, repeat: usize) -> Result<f64> {
     };
     let bindings: Vec<Binding> = (0..slices.len()).map(bind).collect();
     let step = Step { kernel: kernel.clone(), bindings, label: String::new() };
-    let program = cpu.compile(Plan { steps: vec![step; repeat], externals: buffers.len(), slabs: vec![] })?;
+    let program = cpu.compile(Plan { steps: vec![step; repeat], externals: buffers.len(), slabs: vec![] }.into())?;
     program.run(&buffers)?;
     let mut best = f64::INFINITY;
     let start = Instant::now();

@@ -15,8 +15,8 @@ use crate::step::Step;
 #[derive(Debug)]
 pub(crate) struct CpuExecutable {
     device: Arc<Device>,
+    plan: Arc<Plan>,
     steps: Vec<Step>,
-    labels: Vec<String>,
     /// All steps' bindings, one after the other.
     bindings: Vec<Binding>,
     slabs: Vec<Bytes>,
@@ -36,13 +36,13 @@ struct Places {
 
 impl CpuExecutable {
     /// Verifies and prepares every kernel and allocates the scratch memory.
-    pub(crate) fn new(device: Arc<Device>, plan: Plan) -> Result<CpuExecutable> {
+    pub(crate) fn new(device: Arc<Device>, plan: Arc<Plan>) -> Result<CpuExecutable> {
         let mut external_bytes = vec![0; plan.externals];
         let mut written = vec![false; plan.externals];
-        let (mut steps, mut labels, mut bindings) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut steps, mut bindings) = (Vec::with_capacity(plan.steps.len()), Vec::new());
         let mut crew = device.turn();
         let (mut each, mut shared) = (0, 0);
-        for step in plan.steps {
+        for step in &plan.steps {
             let wrong = |message: String| Error::Backend {
                 device: "cpu".to_string(),
                 what: format!("compiling a kernel of '{}'", step.label),
@@ -56,12 +56,11 @@ impl CpuExecutable {
                     written[external] |= number >= step.kernel.inputs.len();
                 }
             }
-            let prepared = Step::new(step.kernel, crew.threads());
+            let prepared = Step::new(&step.kernel, crew.threads());
             each = each.max(prepared.scratch());
             shared = shared.max(prepared.shared());
             steps.push(prepared);
-            labels.push(step.label);
-            bindings.extend(step.bindings);
+            bindings.extend_from_slice(&step.bindings);
         }
         crew.reserve(each, shared)?;
         drop(crew);
@@ -70,7 +69,7 @@ impl CpuExecutable {
             bindings: Vec::with_capacity(bindings.len()),
             externals: Vec::with_capacity(plan.externals),
         });
-        Ok(CpuExecutable { device, steps, labels, bindings, slabs, external_bytes, written, places })
+        Ok(CpuExecutable { device, plan, steps, bindings, slabs, external_bytes, written, places })
     }
 
     fn locate(&self, external: &[Buffer], places: &mut Places) -> Result<()> {
@@ -133,13 +132,13 @@ impl CpuExecutable {
         let mut places = self.places.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.locate(external, &mut places)?;
         let mut rest = &places.bindings[..];
-        for (step, label) in self.steps.iter().zip(&self.labels) {
+        for (number, step) in self.steps.iter().enumerate() {
             let (mine, others) = rest.split_at(step.bindings());
             rest = others;
             if !step.run(&mut crew, mine) {
                 return Err(Error::Backend {
                     device: "cpu".to_string(),
-                    what: format!("running a kernel of '{label}'"),
+                    what: format!("running a kernel of '{}'", self.plan.steps[number].label),
                     message: "a thread of the pool panicked".to_string(),
                 });
             }

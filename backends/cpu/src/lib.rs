@@ -123,7 +123,7 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn compile(&self, plan: Plan) -> Result<Arc<dyn Executable>> {
+    fn compile(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>> {
         Ok(Arc::new(executable::CpuExecutable::new(Arc::clone(&self.device), plan)?))
     }
 }

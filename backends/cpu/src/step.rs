@@ -13,27 +13,35 @@ use crate::tile::{Io, Program, prepare};
 /// See the head of this file.
 #[derive(Debug)]
 pub(crate) struct Step {
-    kernel: Kernel,
+    inputs: usize,
+    outputs: usize,
     heavy: Option<Heavy>,
     /// `None` where the core's values are the output.
     body: Option<Program>,
     /// The output that holds the core's values.
     target: Option<usize>,
+    /// Bytes of the workspace that hold the core's values, where no output does.
+    core_bytes: usize,
 }
 
 impl Step {
     /// Prepares a verified kernel.
-    pub(crate) fn new(kernel: Kernel, threads: usize) -> Step {
-        let heavy = (kernel.core != Core::Map).then(|| Heavy::new(&kernel, threads));
-        let target = heavy.as_ref().and_then(|_| target(&kernel));
-        let trivial = target.is_some_and(|o| kernel.outputs.len() == 1 && is_core(&kernel, kernel.outputs[o].value));
-        let body = (!trivial).then(|| prepare(&kernel, heavy.is_none()));
-        Step { kernel, heavy, body, target }
+    pub(crate) fn new(kernel: &Kernel, threads: usize) -> Step {
+        let heavy = (kernel.core != Core::Map).then(|| Heavy::new(kernel, threads));
+        let target = heavy.as_ref().and_then(|_| target(kernel));
+        let trivial = target.is_some_and(|o| kernel.outputs.len() == 1 && is_core(kernel, kernel.outputs[o].value));
+        let body = (!trivial).then(|| prepare(kernel, heavy.is_none()));
+        let core_bytes = if heavy.is_some() && target.is_none() {
+            (kernel.outer_len() * kernel.core_dtype().size()).next_multiple_of(64)
+        } else {
+            0
+        };
+        Step { inputs: kernel.inputs.len(), outputs: kernel.outputs.len(), heavy, body, target, core_bytes }
     }
 
     /// Number of bindings.
     pub(crate) fn bindings(&self) -> usize {
-        self.kernel.inputs.len() + self.kernel.outputs.len()
+        self.inputs + self.outputs
     }
 
     /// Bytes of scratch that each thread needs.
@@ -45,25 +53,19 @@ impl Step {
     /// Bytes of shared workspace.
     pub(crate) fn shared(&self) -> usize {
         let body = self.body.as_ref().map_or(0, |body| body.shared);
-        body.max(self.core_bytes() + self.heavy.as_ref().map_or(0, Heavy::shared))
-    }
-
-    /// Bytes of the workspace that hold the core's values.
-    fn core_bytes(&self) -> usize {
-        let needed = self.heavy.is_some() && self.target.is_none();
-        if needed { (self.kernel.outer_len() * self.kernel.core_dtype().size()).next_multiple_of(64) } else { 0 }
+        body.max(self.core_bytes + self.heavy.as_ref().map_or(0, Heavy::shared))
     }
 
     /// Runs the kernel on buffers given by their first bytes. False if a task panicked.
     pub(crate) fn run(&self, crew: &mut Crew, places: &[Shared<u8>]) -> bool {
-        let (inputs, outputs) = places.split_at(self.kernel.inputs.len());
+        let (inputs, outputs) = places.split_at(self.inputs);
         let core = self.target.map_or(crew.shared(), |output| outputs[output]);
         let io = Io { inputs, outputs, core };
         match (&self.heavy, &self.body) {
             (None, None) => true,
             (None, Some(body)) => body.run(crew, &io),
             (Some(heavy), body) => {
-                let extra = Shared(crew.shared().get().wrapping_add(self.core_bytes()));
+                let extra = Shared(crew.shared().get().wrapping_add(self.core_bytes));
                 let room = body.as_ref().map_or(0, |body| body.scratch.next_multiple_of(64));
                 heavy.run(crew, &heavy::Job { io: &io, extra, room, body: body.as_ref() })
             }

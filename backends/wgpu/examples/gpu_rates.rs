@@ -102,7 +102,7 @@ fn cpu_seconds() -> f64 {
 /// Measures runs for a while, after one to compile.
 fn time(gpu: &Gpu, kernels: &[Kernel]) -> Result<Seconds, Box<dyn std::error::Error>> {
     let (plan, buffers) = plan(gpu, kernels)?;
-    let program = gpu.compile(plan)?;
+    let program = gpu.compile(plan.into())?;
     for _ in 0..2 {
         program.run(&buffers)?;
         gpu.wait()?;
@@ -120,7 +120,7 @@ fn time(gpu: &Gpu, kernels: &[Kernel]) -> Result<Seconds, Box<dyn std::error::Er
 
 fn submit_only(gpu: &Gpu, kernels: &[Kernel]) -> Result<f64, Box<dyn std::error::Error>> {
     let (plan, buffers) = plan(gpu, kernels)?;
-    let program = gpu.compile(plan)?;
+    let program = gpu.compile(plan.into())?;
     let mut best = f64::INFINITY;
     for _ in 0..10 {
         let start = Instant::now();

@@ -45,8 +45,7 @@ type Variants = HashMap<(usize, Vec<usize>), Arc<Passes>>;
 pub(crate) struct Compiled {
     pub(crate) shared: Arc<Shared>,
     target: Target,
-    pub(crate) steps: Vec<Step>,
-    pub(crate) externals: usize,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) slabs: Vec<Raw>,
     /// Scratch of single steps; steps run one after the other and use the same.
     pub(crate) scratch: Mutex<Vec<Raw>>,
@@ -57,7 +56,7 @@ pub(crate) struct Compiled {
 
 impl Compiled {
     /// Compiles all steps.
-    pub(crate) fn new(shared: Arc<Shared>, plan: Plan, target: &Target) -> Result<Compiled> {
+    pub(crate) fn new(shared: Arc<Shared>, plan: Arc<Plan>, target: &Target) -> Result<Compiled> {
         let most = shared.limits.max_storage_buffer_binding_size;
         for step in &plan.steps {
             let longest = step.bindings.iter().map(|b| b.bytes as u64).max().unwrap_or(0);
@@ -77,14 +76,13 @@ impl Compiled {
         let compiled = Compiled {
             shared,
             target: target.clone(),
-            steps: plan.steps,
-            externals: plan.externals,
+            plan,
             slabs,
             scratch: Mutex::default(),
             variants: Mutex::default(),
             recordings: Mutex::default(),
         };
-        for step in 0..compiled.steps.len() {
+        for step in 0..compiled.plan.steps.len() {
             let same_slot = compiled.sharing(step, |slot| match slot {
                 Slot::External(e) => (0, e as u64),
                 Slot::Slab(s) => (1, s as u64),
@@ -96,7 +94,7 @@ impl Compiled {
 
     /// The inputs of a step whose buffer is also written by it; `identity` tells buffers apart.
     pub(crate) fn sharing(&self, step: usize, identity: impl Fn(Slot) -> (u8, u64)) -> Vec<usize> {
-        let Step { kernel, bindings, .. } = &self.steps[step];
+        let Step { kernel, bindings, .. } = &self.plan.steps[step];
         let inputs = kernel.inputs.len();
         let written: Vec<_> = bindings[inputs..].iter().map(|b| identity(b.slot)).collect();
         (0..inputs).filter(|&i| written.contains(&identity(bindings[i].slot))).collect()
@@ -108,7 +106,7 @@ impl Compiled {
         if let Some(passes) = lock(&self.variants).get(&key) {
             return Ok(passes.clone());
         }
-        let Step { kernel, bindings, label } = &self.steps[step];
+        let Step { kernel, bindings, label } = &self.plan.steps[step];
         let lowered = generate_shared(kernel, &self.target, &key.1).map_err(|r| self.refused(label, r))?;
         self.make_scratch(&lowered)?;
         let mut passes = Vec::new();
@@ -171,7 +169,7 @@ impl Executable for Compiled {
     }
 
     fn timed(&self, external: &[Buffer]) -> Result<Vec<Duration>> {
-        self.recording(external)?.timed(&self.shared, self.steps.len())
+        self.recording(external)?.timed(&self.shared, self.plan.steps.len())
     }
 
     fn explain(&self, kernel: usize) -> String {
@@ -185,8 +183,8 @@ impl Executable for Compiled {
 impl Compiled {
     /// The plan bound to these buffers.
     fn recording(&self, external: &[Buffer]) -> Result<Arc<Recording>> {
-        if external.len() != self.externals {
-            let message = format!("{} buffers were given and the plan has {}", external.len(), self.externals);
+        if external.len() != self.plan.externals {
+            let message = format!("{} buffers were given and the plan has {}", external.len(), self.plan.externals);
             return Err(Error::Program(message));
         }
         let mut raws = Vec::with_capacity(external.len());

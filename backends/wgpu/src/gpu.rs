@@ -104,7 +104,7 @@ impl Gpu {
     ///
     /// # Errors
     /// As [`Backend::compile`].
-    pub fn compile_for(&self, plan: Plan, target: &Target) -> Result<Arc<dyn Executable>> {
+    pub fn compile_for(&self, plan: Arc<Plan>, target: &Target) -> Result<Arc<dyn Executable>> {
         Ok(Arc::new(Compiled::new(self.shared.clone(), plan, target)?))
     }
 
@@ -223,7 +223,7 @@ impl Backend for Gpu {
         self.shared.read(buffer, offset, bytes)
     }
 
-    fn compile(&self, plan: Plan) -> Result<Arc<dyn Executable>> {
+    fn compile(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>> {
         self.compile_for(plan, &self.shared.target)
     }
 }

@@ -67,7 +67,7 @@ impl Recording {
     /// Binds a plan; bind groups whose buffers are those of `old` are taken from there.
     pub(crate) fn new(plan: &Compiled, raws: &[Raw], serials: Vec<u64>, old: Option<&Recording>) -> Result<Recording> {
         let mut all = Vec::new();
-        for step in 0..plan.steps.len() {
+        for step in 0..plan.plan.steps.len() {
             let sharing = plan.sharing(step, |slot| match slot {
                 Slot::External(e) => (0, serials[e]),
                 Slot::Slab(s) => (1, s as u64),

@@ -19,6 +19,8 @@ pub(crate) struct Bench {
     pub(crate) roof: Roof,
     rows: Vec<Row>,
     load: f64,
+    /// Parts of the names of rows that were asked for; none: all are.
+    filters: Vec<String>,
 }
 
 impl Bench {
@@ -28,9 +30,17 @@ impl Bench {
             .sample_size(SAMPLES)
             .warm_up_time(Duration::from_millis(50))
             .measurement_time(Duration::from_millis(200))
+            .nresamples(1000)
             .configure_from_args();
         let load = load();
-        Ok(Bench { roof: Roof::measure(&device)?, device, criterion, rows: Vec::new(), load })
+        let filters = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+        Ok(Bench { roof: Roof::measure(&device)?, device, criterion, rows: Vec::new(), load, filters })
+    }
+
+    /// Whether a row was asked for: others need not be set up.
+    pub(crate) fn wanted(&self, group: &str, name: &str) -> bool {
+        let id = format!("{group}/{name}");
+        self.filters.is_empty() || self.filters.iter().any(|filter| id.contains(filter))
     }
 
     /// Measures `run`, which does its work so many times and says how long that took.
@@ -42,6 +52,9 @@ impl Bench {
         note: impl FnOnce(f64) -> String,
         mut run: impl FnMut(u64) -> Result<Duration>,
     ) -> Result<()> {
+        if !self.wanted(group, name) {
+            return Ok(());
+        }
         let samples = RefCell::new(Vec::new());
         let mut failed = None;
         let mut criterion: BenchmarkGroup<'_, WallTime> = self.criterion.benchmark_group(group);
@@ -68,7 +81,7 @@ impl Bench {
         if let Some(error) = failed {
             return Err(error);
         }
-        // None were taken if the filter on the command line leaves this row out; the first ones were the warm-up.
+        // The first ones were the warm-up.
         let samples = samples.into_inner();
         let measured = &samples[samples.len().saturating_sub(SAMPLES)..];
         let Some(spread) = Spread::of(measured) else { return Ok(()) };
@@ -81,14 +94,19 @@ impl Bench {
         Ok(())
     }
 
-    /// Measures one operation as a program; what it must move are its inputs and its results, each once.
+    /// Measures one operation as a program; what it must move are its inputs and its results, each once. Inputs are made only
+    /// if the row was asked for.
     pub(crate) fn operation(
         &mut self,
         group: &str,
         name: &str,
-        inputs: Vec<Tensor>,
+        inputs: impl FnOnce(&Device) -> Vec<Tensor>,
         f: impl Fn(&[Tensor]) -> Vec<Tensor>,
     ) -> Result<()> {
+        if !self.wanted(group, name) {
+            return Ok(());
+        }
+        let inputs = inputs(&self.device);
         for input in &inputs {
             input.realize()?;
         }

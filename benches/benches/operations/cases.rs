@@ -26,7 +26,7 @@ pub(crate) fn operations(bench: &mut Bench) -> Result<()> {
         }
     }
     let mut left = Vec::new();
-    for (name, case) in chosen {
+    for (name, case) in chosen.into_iter().filter(|(name, _)| bench.wanted("operation", name)) {
         let times = ELEMENTS.div_ceil(elements(&case));
         let inputs: Vec<Tensor> =
             case.inputs.iter().map(|input| repeated(input, times).tensor(&bench.device)).collect();
@@ -40,7 +40,7 @@ pub(crate) fn operations(bench: &mut Bench) -> Result<()> {
         }));
         set_hook(hook);
         match taken {
-            Ok(true) => bench.operation("operation", &name, inputs, |t| (case.f)(t))?,
+            Ok(true) => bench.operation("operation", &name, |_| inputs, |t| (case.f)(t))?,
             _ => left.push(name),
         }
     }

@@ -22,14 +22,19 @@ fn workloads() -> impl Iterator<Item = &'static Workload> {
 /// How long it takes to bring a step to the device, traced anew each time: the closure, from its graph to the plan, and the
 /// backend's compilation.
 pub(crate) fn planning(bench: &mut Bench) -> Result<()> {
+    let parts = [("trace", 0), ("schedule", 1), ("compile", 2)];
     for workload in workloads() {
+        let name = |what: &str| format!("{what}, {}", workload.name);
+        if !parts.iter().any(|(what, _)| bench.wanted("plan", &name(what))) {
+            continue;
+        }
         let (device, meter) = Metered::over(&bench.device);
         let mut built = (workload.build)(&device)?;
-        for (what, part) in [("trace", 0), ("schedule", 1), ("compile", 2)] {
+        for (what, part) in parts {
             let note = format!("{} kernels", built.kernels.len());
             bench.row(
                 "plan",
-                &format!("{what}, {}", workload.name),
+                &name(what),
                 None,
                 |_| note,
                 |times| {
@@ -66,7 +71,7 @@ pub(crate) fn steps(bench: &mut Bench) -> Result<()> {
             Ok(begin.elapsed())
         })?;
     }
-    for workload in workloads() {
+    for workload in workloads().filter(|workload| bench.wanted("step", workload.name)).collect::<Vec<_>>() {
         let mut built = (workload.build)(&bench.device)?;
         let profile = (built.profile)()?;
         let bound = |k: &Timed| bench.roof.bound(Work { bytes: k.bytes as f64, operations: k.operations as f64 });
@@ -114,8 +119,12 @@ pub(crate) fn transfers(bench: &mut Bench) -> Result<()> {
     let directory = std::env::temp_dir().join(format!("anygrad-bench-{}", std::process::id()));
     std::fs::create_dir_all(&directory).map_err(|error| Error::io(&directory, &error))?;
     for width in [256, 1024, 4096] {
-        let layer = Linear::new(width, width, &bench.device);
         let bytes = 4 * width * (width + 1);
+        let name = format!("{:.1} MB of variables", bytes as f64 / 1e6);
+        if !bench.wanted("checkpoint", &name) {
+            continue;
+        }
+        let layer = Linear::new(width, width, &bench.device);
         let (path, plain) = (directory.join("bench.safetensors"), directory.join("bench.bytes"));
         let content = vec![1u8; bytes];
         // What the disk allows: the same bytes as a file that is forced to it.
@@ -125,7 +134,6 @@ pub(crate) fn transfers(bench: &mut Bench) -> Result<()> {
             file.sync_all()
         });
         let least = least.map_err(|error| Error::io(&plain, &error))?;
-        let name = format!("{:.1} MB of variables", bytes as f64 / 1e6);
         let note = |seconds: f64| {
             format!(
                 "a plain file of these bytes, forced to the disk: {:.0} us, {:.0} %",

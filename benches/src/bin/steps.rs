@@ -53,10 +53,14 @@ fn main() -> Result<()> {
         let memory = built.memory;
         let kernels = built.kernels.len();
         let mut running = Running::warm(built, BLOCK)?;
-        let rates = (0..BLOCKS).map(|_| running.block(BLOCK)).collect::<Result<Vec<_>>>()?;
-        let Some(spread) = Spread::of(&rates) else { continue };
+        let (mut rates, mut hosts) = (Vec::new(), Vec::new());
+        for _ in 0..BLOCKS {
+            rates.push(running.block(BLOCK)?);
+            hosts.push(running.host * 1e6);
+        }
+        let (Some(spread), Some(host)) = (Spread::of(&rates), Spread::of(&hosts)) else { continue };
         println!(
-            "{}: {spread} steps/s, first step after {:.0} ms, {kernels} kernels{}, {:.1} MB, {loss:.6} at step {CHECKED}",
+            "{}: {spread} steps/s, host {host} us per step, first step after {:.0} ms, {kernels} kernels{}, {:.1} MB, {loss:.6} at step {CHECKED}",
             workload.name,
             first.as_secs_f64() * 1e3,
             if share.is_some() { " before the budget" } else { "" },

@@ -3,9 +3,8 @@
 //! Speed depends on what is built here, so constants are folded on the way (a loss's gradient begins as a constant 1),
 //! and a matrix that was repeated over a batch gets its sum from one larger product.
 
-use std::collections::HashSet;
-
 use crate::dtype::DType;
+use crate::hash::Set;
 use crate::kernel::{ConvKind, Extremum, Reduction};
 use crate::op::Op;
 use crate::scalar::{Binary, Unary};
@@ -17,7 +16,7 @@ type Ranges = Vec<(usize, usize)>;
 
 /// Inputs of `node` (or an input's input) with what `dy` contributes to their gradients. `targets` must not be skipped.
 #[track_caller]
-pub(super) fn inputs(node: &Tensor, dy: &Tensor, wants: &[bool], targets: &HashSet<u64>) -> Vec<(Tensor, Tensor)> {
+pub(super) fn inputs(node: &Tensor, dy: &Tensor, wants: &[bool], targets: &Set<u64>) -> Vec<(Tensor, Tensor)> {
     let input = |k: usize| &node.0.inputs[k];
     let one = |gradient: Tensor| vec![(input(0).clone(), gradient)];
     let both = |gradients: [Option<Tensor>; 2]| {
@@ -109,16 +108,16 @@ pub(super) fn inputs(node: &Tensor, dy: &Tensor, wants: &[bool], targets: &HashS
             let (mut da, mut db) = (None, None);
             if wants[0] {
                 da = Some(match kind {
-                    Forward => dy.convolve(b, InputGradient, geometry.clone()),
-                    InputGradient => dy.convolve(b, Forward, geometry.clone()),
-                    WeightGradient => b.convolve(dy, InputGradient, geometry.clone()),
+                    Forward => dy.convolve(b, InputGradient, (**geometry).clone()),
+                    InputGradient => dy.convolve(b, Forward, (**geometry).clone()),
+                    WeightGradient => b.convolve(dy, InputGradient, (**geometry).clone()),
                 });
             }
             if wants[1] {
                 db = Some(match kind {
-                    Forward => a.convolve(dy, WeightGradient, geometry.clone()),
-                    InputGradient => dy.convolve(a, WeightGradient, geometry.clone()),
-                    WeightGradient => a.convolve(dy, Forward, geometry.clone()),
+                    Forward => a.convolve(dy, WeightGradient, (**geometry).clone()),
+                    InputGradient => dy.convolve(a, WeightGradient, (**geometry).clone()),
+                    WeightGradient => a.convolve(dy, Forward, (**geometry).clone()),
                 });
             }
             both([da, db])
@@ -353,7 +352,7 @@ fn transpose(t: &Tensor) -> Tensor {
 }
 
 #[track_caller]
-fn matmul(a: &Tensor, b: &Tensor, dy: &Tensor, wants: &[bool], targets: &HashSet<u64>) -> Vec<(Tensor, Tensor)> {
+fn matmul(a: &Tensor, b: &Tensor, dy: &Tensor, wants: &[bool], targets: &Set<u64>) -> Vec<(Tensor, Tensor)> {
     let rank = a.rank();
     let mut gradients = Vec::new();
     if wants[0] {

@@ -17,7 +17,7 @@ use crate::tensor::Tensor;
 #[derive(Debug)]
 pub(crate) struct Compiled {
     pub(super) executable: Arc<dyn Executable>,
-    pub(super) plan: Plan,
+    pub(super) plan: Arc<Plan>,
     outputs: Vec<Returned>,
     pub(super) written: Vec<usize>,
     pub(super) memory: Memory,
@@ -130,8 +130,9 @@ impl Planned {
             Returned { shape: n.shape.clone(), dtype: n.dtype, bytes, pool: Mutex::default() }
         };
         let outputs = graph.outputs.iter().zip(&schedule.output_bytes).map(result).collect();
-        let executable = device.backend().compile(schedule.plan.clone())?;
-        Ok(Compiled { executable, plan: schedule.plan, outputs, written: schedule.written, memory })
+        let plan = Arc::new(schedule.plan);
+        let executable = device.backend().compile(plan.clone())?;
+        Ok(Compiled { executable, plan, outputs, written: schedule.written, memory })
     }
 }
 

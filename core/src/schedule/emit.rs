@@ -2,25 +2,18 @@
 //! operations compose into layouts on the way, equal instructions are emitted once, and what does not change along the
 //! reduced axes is computed on the outer level.
 
-use crate::backend::Limits;
 use crate::graph::Graph;
-use crate::hash::{Map, Set};
-use crate::kernel::{Core, Inst, Kernel, Output, Reg, Slice};
+use crate::hash::Set;
+use crate::kernel::{Inst, Kernel, Reg};
 use crate::op::Op;
-use crate::schedule::group::{Group, Groups, Level};
-use crate::schedule::heavy;
+use crate::schedule::draft::{Context, Draft};
+use crate::schedule::group::{Group, Level, Space};
 use crate::schedule::materialize::{is_heavy, is_reduction};
-use crate::view::{Layout, View, contiguous_strides};
+use crate::view::{Layout, View};
 
 /// A value that cannot be said by index arithmetic inside of the kernel that wants it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NeedsBuffer(pub(crate) usize);
-
-/// Stored values that an expression reads.
-#[derive(Clone, Debug)]
-pub(crate) struct Reads {
-    pub(crate) nodes: Vec<usize>,
-}
 
 /// A kernel and which nodes its inputs and outputs are.
 #[derive(Clone, Debug)]
@@ -32,168 +25,52 @@ pub(crate) struct Emitted {
     pub(crate) targets: Vec<usize>,
 }
 
-impl Emitted {
-    /// How many buffers a device must bind.
-    pub(crate) fn bindings(&self) -> usize {
-        self.sources.len() + self.targets.len()
-    }
-}
-
-/// The stored values that a group of one value reads.
-pub(crate) fn reads(graph: &Graph, groups: &Groups, group: &Group) -> Reads {
+/// The stored values that a node's value is computed from, by rising number.
+pub(crate) fn reads(graph: &Graph, stored: &[bool], node: usize) -> Vec<usize> {
     let mut nodes = Vec::new();
-    let mut pending: Vec<usize> = graph.nodes[group.stores[0].0].inputs.clone();
+    let mut pending: Vec<usize> = graph.nodes[node].inputs.clone();
     let mut seen = Set::default();
     while let Some(node) = pending.pop() {
-        if !seen.insert(node) {
+        if matches!(graph.nodes[node].op, Op::Constant(_)) || !seen.insert(node) {
             continue;
         }
-        if matches!(graph.nodes[node].op, Op::Constant(_)) {
-            continue;
-        }
-        if groups.stored[node] {
+        if stored[node] {
             nodes.push(node);
         } else {
             pending.extend(&graph.nodes[node].inputs);
         }
     }
     nodes.sort_unstable();
-    Reads { nodes }
+    nodes
 }
 
-/// The kernel of a group, with all its values stored. Axes are split where that makes chains of views single views:
-/// pooling windows, their gradients.
-pub(crate) fn kernel(graph: &Graph, groups: &Groups, group: &Group, limits: &Limits) -> Result<Emitted, NeedsBuffer> {
-    let mut best = over_space(graph, groups, group, limits)?;
-    let mut space = group.clone();
-    while let Some(finer) = space.split(&carries(&best.kernel)) {
-        let next = over_space(graph, groups, &finer, limits)?;
-        if links(&next.kernel) >= links(&best.kernel) {
-            break;
-        }
-        (best, space) = (next, finer);
-    }
-    Ok(best)
-}
-
-/// All layouts of a kernel's instructions.
-fn layouts(kernel: &Kernel) -> impl Iterator<Item = &Layout> {
-    kernel.body.iter().filter_map(|inst| match inst {
-        Inst::Load { layout, .. } | Inst::Iota { layout, .. } => Some(layout),
-        Inst::Inside { layout } | Inst::Random { layout, .. } => Some(layout),
-        _ => None,
-    })
-}
-
-/// How many views there are beyond one per layout.
-fn links(kernel: &Kernel) -> usize {
-    layouts(kernel).map(|layout| layout.views().len() - 1).sum()
-}
-
-/// Axes of the space that run over the end of an axis of a chain's second view, and the size of that: split there, the
-/// axis carries no more and the two views can be one.
-fn carries(kernel: &Kernel) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    for layout in layouts(kernel) {
-        let [first, second, ..] = layout.views() else { continue };
-        let steps = contiguous_strides(&second.shape);
-        for (axis, (&stride, &size)) in first.strides.iter().zip(&first.shape).enumerate() {
-            let under = (0..steps.len()).find(|&t| steps[t] == stride.abs() && second.shape[t] > 1);
-            let inner = under.map_or(size, |t| second.shape[t]);
-            if inner < size && size % inner == 0 {
-                found.push((axis, inner));
-            }
-        }
-    }
-    found.sort_unstable();
-    found.dedup_by_key(|split| split.0);
-    found
-}
-
-/// The kernel over the group's space as it is.
-fn over_space(graph: &Graph, groups: &Groups, group: &Group, limits: &Limits) -> Result<Emitted, NeedsBuffer> {
-    let mut emitter = Emitter::new(graph, groups, group, limits);
-    let core = match group.core {
-        Some(node) => heavy::core(&mut emitter, node)?,
-        None => Core::Map,
-    };
-    let mut outputs = Vec::new();
-    let mut targets = Vec::new();
-    for &(node, level) in &group.stores {
-        let layout = group.layout(level);
-        let value = emitter.stored_value(node, &layout, level)?;
-        let slice = Slice { dtype: graph.nodes[node].dtype, len: graph.nodes[node].len() };
-        let view = group.reordered.get(&node).map_or_else(|| layout.views()[0].clone(), |r| r.1.clone());
-        outputs.push(Output { value, slice, view, aliases: None });
-        targets.push(node);
-    }
-    let slice = |&(node, offset): &(usize, usize)| {
-        let n = &graph.nodes[node];
-        Slice { dtype: n.dtype, len: n.len() - offset }
-    };
-    let inputs = emitter.sources.iter().map(slice).collect();
-    let (outer, inner) = (group.outer.clone(), group.inner.clone());
-    let kernel = Kernel { core, outer, inner, inputs, body: emitter.body, outputs };
-    Ok(Emitted { kernel, sources: emitter.sources, targets })
-}
-
-/// State of one kernel's emission.
+/// Writes into a draft.
 pub(crate) struct Emitter<'a> {
-    pub(crate) graph: &'a Graph,
-    groups: &'a Groups,
+    draft: &'a mut Draft,
+    space: &'a Space,
     group: &'a Group,
-    limits: &'a Limits,
-    pub(crate) sources: Vec<(usize, usize)>,
-    body: Vec<Inst>,
-    is_full: Vec<bool>,
-    known: Map<(usize, Layout), Reg>,
-    equal: Map<Inst, Reg>,
+    pub(crate) from: &'a Context<'a>,
 }
 
 impl<'a> Emitter<'a> {
-    fn new(graph: &'a Graph, groups: &'a Groups, group: &'a Group, limits: &'a Limits) -> Emitter<'a> {
-        let (sources, body) = (Vec::new(), Vec::new());
-        Emitter {
-            graph,
-            groups,
-            group,
-            limits,
-            sources,
-            body,
-            is_full: Vec::new(),
-            known: Map::default(),
-            equal: Map::default(),
-        }
-    }
-
-    /// The number of the input that is this node's buffer from `offset` on.
-    fn input(&mut self, node: usize, offset: usize) -> usize {
-        match self.sources.iter().position(|&s| s == (node, offset)) {
-            Some(number) => number,
-            None => {
-                self.sources.push((node, offset));
-                self.sources.len() - 1
-            }
-        }
+    pub(crate) fn new(draft: &'a mut Draft, space: &'a Space, group: &'a Group, from: &'a Context<'a>) -> Emitter<'a> {
+        Emitter { draft, space, group, from }
     }
 
     fn push(&mut self, inst: Inst) -> Reg {
-        if let Some(&reg) = self.equal.get(&inst) {
-            return reg;
-        }
-        let reg = self.body.len();
-        let wide = |shape: &[usize]| shape.len() > self.group.outer.len();
-        let full = match &inst {
-            Inst::Load { layout, .. } | Inst::Iota { layout, .. } => wide(layout.shape()),
-            Inst::Inside { layout } | Inst::Random { layout, .. } => wide(layout.shape()),
-            Inst::Gather { view, index, .. } => wide(&view.shape) || self.is_full[*index],
-            Inst::Reduce(..) | Inst::ArgReduce(..) => false,
-            other => other.operands().into_iter().any(|r| self.is_full[r]),
-        };
-        self.is_full.push(full);
-        self.equal.insert(inst.clone(), reg);
-        self.body.push(inst);
-        reg
+        self.draft.push(inst, self.space.outer.len())
+    }
+
+    fn number(&mut self, layout: Layout) -> usize {
+        self.draft.number(layout, self.space.outer.len())
+    }
+
+    /// The layout from this level's points to row-major numbers of a value computed on it.
+    pub(crate) fn points(&mut self, level: Level) -> usize {
+        self.number(match level {
+            Level::Outer => Layout::contiguous(&self.space.outer),
+            Level::Full => Layout::contiguous(&[&self.space.outer[..], &self.space.inner].concat()),
+        })
     }
 
     fn in_group(&self, node: usize) -> Option<Level> {
@@ -201,139 +78,142 @@ impl<'a> Emitter<'a> {
     }
 
     /// The register with a node's value at the points that `layout` maps to its row-major numbers.
-    pub(crate) fn value(&mut self, node: usize, layout: Layout, level: Level) -> Result<Reg, NeedsBuffer> {
+    fn value(&mut self, node: usize, layout: usize, level: Level) -> Result<Reg, NeedsBuffer> {
         if level == Level::Full
-            && let Some(outer) = without_inner(&layout, self.group.outer.len())
+            && let Some(outer) = self.draft.over_outer(layout)
         {
             return self.value(node, outer, Level::Outer);
         }
-        let key = (node, layout);
-        if let Some(&reg) = self.known.get(&key) {
+        if let Some(reg) = self.draft.known(node, layout) {
             return Ok(reg);
         }
-        let layout = key.1.clone();
         let reg = match self.in_group(node) {
             Some(_) if self.group.reordered.contains_key(&node) => return Err(NeedsBuffer(node)),
             Some(stored) => {
-                let fits = stored == level && same_map(&layout, &self.group.layout(level));
-                let spread = stored == Level::Outer
-                    && level == Level::Full
-                    && same_map(&layout, &Layout::of(self.group.broadcast()));
-                if spread {
-                    self.value(node, self.group.layout(Level::Outer), Level::Outer)?
-                } else if fits {
+                let points = self.points(stored);
+                if stored == level && same_map(self.draft.layout(layout), self.draft.layout(points)) {
                     self.compute(node, layout, level)?
+                } else if stored == Level::Outer
+                    && level == Level::Full
+                    && same_map(self.draft.layout(layout), &Layout::of(self.space.broadcast()))
+                {
+                    self.value(node, points, Level::Outer)?
                 } else {
                     return Err(NeedsBuffer(node));
                 }
             }
             // A constant that some core needs in a buffer is still a constant elsewhere.
-            None if self.groups.stored[node] && !matches!(self.graph.nodes[node].op, Op::Constant(_)) => {
-                let input = self.input(node, 0);
+            None if self.from.stored[node] && !matches!(self.from.graph.nodes[node].op, Op::Constant(_)) => {
+                let input = self.draft.input(node, 0);
+                let layout = self.draft.layout(layout).clone();
                 self.push(Inst::Load { input, layout })
             }
             None => self.compute(node, layout, level)?,
         };
-        self.known.insert(key, reg);
+        self.draft.learn(node, layout, reg);
         Ok(reg)
     }
 
     /// The register of a value that is written on this level, also if it does not change along the reduced axes.
-    fn stored_value(&mut self, node: usize, layout: &Layout, level: Level) -> Result<Reg, NeedsBuffer> {
+    pub(crate) fn stored_value(&mut self, node: usize, layout: usize, level: Level) -> Result<Reg, NeedsBuffer> {
         if let Some(&(same, _)) = self.group.reordered.get(&node) {
-            return self.value(same, layout.clone(), level);
+            return self.value(same, layout, level);
         }
-        let value = self.value(node, layout.clone(), level)?;
-        if level == Level::Outer || self.is_full[value] {
+        let value = self.value(node, layout, level)?;
+        if level == Level::Outer || self.draft.is_full(value) {
             return Ok(value);
         }
-        let inside = self.push(Inst::Inside { layout: layout.clone() });
+        let layout = self.draft.layout(layout).clone();
+        let inside = self.push(Inst::Inside { layout });
         Ok(self.push(Inst::Select(inside, value, value)))
     }
 
-    fn compute(&mut self, node: usize, layout: Layout, level: Level) -> Result<Reg, NeedsBuffer> {
-        let n = &self.graph.nodes[node];
-        let (op, dtype) = (n.op.clone(), n.dtype);
-        if let Some(view) = movement(self.graph, node) {
-            return self.value(n.inputs[0], layout.then(&Layout::of(view)), level);
-        }
-        let inst = match op {
+    /// The number of `layout` and then `view`.
+    fn then(&mut self, layout: usize, view: &View) -> usize {
+        let layout = self.draft.layout(layout).then_view(view);
+        self.number(layout)
+    }
+
+    fn compute(&mut self, node: usize, layout: usize, level: Level) -> Result<Reg, NeedsBuffer> {
+        let n = &self.from.graph.nodes[node];
+        let dtype = n.dtype;
+        let inst = match n.op {
+            Op::Reshape => return self.value(n.inputs[0], layout, level),
             Op::Constant(value) => Inst::Constant { value, dtype },
-            Op::Iota => Inst::Iota { layout, dtype },
+            Op::Iota => Inst::Iota { layout: self.draft.layout(layout).clone(), dtype },
             Op::Random { stream } => {
                 let state = self.dense(n.inputs[0])?;
-                Inst::Random { state, stream, layout }
+                Inst::Random { state, stream, layout: self.draft.layout(layout).clone() }
             }
             Op::Unary(op) => Inst::Unary(op, self.value(n.inputs[0], layout, level)?),
             Op::Binary(op) => {
-                let x = self.value(n.inputs[0], layout.clone(), level)?;
+                let x = self.value(n.inputs[0], layout, level)?;
                 Inst::Binary(op, x, self.value(n.inputs[1], layout, level)?)
             }
             Op::Select => {
-                let condition = self.value(n.inputs[0], layout.clone(), level)?;
-                let x = self.value(n.inputs[1], layout.clone(), level)?;
+                let condition = self.value(n.inputs[0], layout, level)?;
+                let x = self.value(n.inputs[1], layout, level)?;
                 Inst::Select(condition, x, self.value(n.inputs[2], layout, level)?)
             }
             Op::Cast => Inst::Cast(self.value(n.inputs[0], layout, level)?, dtype),
             Op::Bitcast => Inst::Bitcast(self.value(n.inputs[0], layout, level)?, dtype),
-            Op::Pad { padding, value } => {
+            Op::Pad { ref padding, value } => {
                 let input = n.inputs[0];
-                let view = View::contiguous(&self.graph.nodes[input].shape).pad(&padding);
-                let inside = layout.then(&Layout::of(view));
-                let x = self.value(input, inside.clone(), level)?;
-                if value.0 == 0.0 && matches!(self.body[x], Inst::Load { .. }) {
+                let inside = self.then(layout, &View::contiguous(&self.from.graph.nodes[input].shape).pad(padding));
+                let x = self.value(input, inside, level)?;
+                if value.0 == 0.0 && matches!(self.draft.inst(x), Inst::Load { .. }) {
                     return Ok(x);
                 }
-                let inside = self.push(Inst::Inside { layout: inside });
+                let inside = Inst::Inside { layout: self.draft.layout(inside).clone() };
+                let inside = self.push(inside);
                 let fill = self.push(Inst::Constant { value, dtype });
                 Inst::Select(inside, x, fill)
             }
-            Op::Gather(axis) => self.gather(node, axis, &layout, level)?,
-            Op::Reduce(op, _) => {
-                let source = Layout::of(self.group.source.clone());
-                Inst::Reduce(op, self.full_value(n.inputs[0], source)?)
-            }
-            Op::ArgReduce(op, _) => {
-                let source = Layout::of(self.group.source.clone());
-                Inst::ArgReduce(op, self.full_value(n.inputs[0], source)?)
-            }
-            op if is_heavy(&op) => {
+            Op::Gather(axis) => self.gather(node, axis, layout, level)?,
+            Op::Reduce(op, _) => Inst::Reduce(op, self.reduced(n.inputs[0])?),
+            Op::ArgReduce(op, _) => Inst::ArgReduce(op, self.reduced(n.inputs[0])?),
+            ref op if is_heavy(op) => {
                 let core = self.push(Inst::Core);
                 if dtype == crate::DType::F16 { Inst::Cast(core, dtype) } else { return Ok(core) }
             }
-            _ => return Err(NeedsBuffer(node)),
+            _ => {
+                let view = movement(self.from.graph, node).ok_or(NeedsBuffer(node))?;
+                let layout = self.then(layout, &view);
+                return self.value(n.inputs[0], layout, level);
+            }
         };
-        debug_assert!(!is_reduction(&self.graph.nodes[node].op) || level == Level::Outer);
+        debug_assert!(!is_reduction(&n.op) || level == Level::Outer);
         Ok(self.push(inst))
     }
 
     /// The value that a reduction takes.
-    fn full_value(&mut self, node: usize, layout: Layout) -> Result<Reg, NeedsBuffer> {
-        self.value(node, layout, Level::Full)
+    fn reduced(&mut self, node: usize) -> Result<Reg, NeedsBuffer> {
+        let source = self.number(Layout::of(self.space.source.clone()));
+        self.value(node, source, Level::Full)
     }
 
-    fn gather(&mut self, node: usize, axis: usize, layout: &Layout, level: Level) -> Result<Inst, NeedsBuffer> {
-        let [x, index] = self.graph.nodes[node].inputs[..] else { return Err(NeedsBuffer(node)) };
+    fn gather(&mut self, node: usize, axis: usize, layout: usize, level: Level) -> Result<Inst, NeedsBuffer> {
+        let [x, index] = self.from.graph.nodes[node].inputs[..] else { return Err(NeedsBuffer(node)) };
         let (source, found) = self.resolve(x)?;
         let Some(view) = found.single().filter(|v| v.mask.is_none()).cloned() else { return Err(NeedsBuffer(x)) };
         let (stride, size) = (view.strides[axis], view.shape[axis]);
-        let mut start = View { shape: self.graph.nodes[node].shape.clone(), ..view };
+        let mut start = View { shape: self.from.graph.nodes[node].shape.clone(), ..view };
         start.strides[axis] = 0;
-        let start = layout.then(&Layout::of(start));
+        let start = self.draft.layout(layout).then_view(&start);
         let Some(view) = start.single().filter(|v| v.mask.is_none()).cloned() else { return Err(NeedsBuffer(node)) };
-        let index = self.value(index, layout.clone(), level)?;
-        let input = self.input(source, 0);
+        let index = self.value(index, layout, level)?;
+        let input = self.draft.input(source, 0);
         Ok(Inst::Gather { input, view, index, stride, size })
     }
 
     /// The stored node that a value is a movement of, and where its elements lie in it.
     pub(crate) fn resolve(&self, node: usize) -> Result<(usize, Layout), NeedsBuffer> {
-        let mut layout = Layout::contiguous(&self.graph.nodes[node].shape);
+        let mut layout = Layout::contiguous(&self.from.graph.nodes[node].shape);
         let mut at = node;
-        while !self.groups.stored[at] {
-            let Some(view) = movement(self.graph, at) else { return Err(NeedsBuffer(at)) };
-            layout = layout.then(&Layout::of(view));
-            at = self.graph.nodes[at].inputs[0];
+        while !self.from.stored[at] {
+            let Some(view) = movement(self.from.graph, at) else { return Err(NeedsBuffer(at)) };
+            layout = layout.then_view(&view);
+            at = self.from.graph.nodes[at].inputs[0];
         }
         if self.in_group(at).is_some() { Err(NeedsBuffer(node)) } else { Ok((at, layout)) }
     }
@@ -342,9 +222,11 @@ impl<'a> Emitter<'a> {
     pub(crate) fn dense(&mut self, node: usize) -> Result<usize, NeedsBuffer> {
         let (source, layout) = self.resolve(node)?;
         let start = layout.single().filter(|v| v.mask.is_none() && v.is_dense()).map(|v| v.offset as usize);
-        let size = self.graph.nodes[source].dtype.size();
+        let size = self.from.graph.nodes[source].dtype.size();
         match start {
-            Some(offset) if (offset * size).is_multiple_of(self.limits.alignment) => Ok(self.input(source, offset)),
+            Some(offset) if (offset * size).is_multiple_of(self.from.limits.alignment) => {
+                Ok(self.draft.input(source, offset))
+            }
             _ => Err(NeedsBuffer(node)),
         }
     }
@@ -355,7 +237,7 @@ impl<'a> Emitter<'a> {
         let layout = Layout::contiguous(shape).then(&layout);
         match layout.single() {
             Some(view) if view.mask.is_none() && view.strides.iter().all(|&s| s >= 0) => {
-                Ok((self.input(source, 0), view.clone()))
+                Ok((self.draft.input(source, 0), view.clone()))
             }
             _ => Err(NeedsBuffer(node)),
         }
@@ -365,41 +247,16 @@ impl<'a> Emitter<'a> {
 /// The view by which a movement operation finds its elements in its input.
 fn movement(graph: &Graph, node: usize) -> Option<View> {
     let n = &graph.nodes[node];
-    let x = View::contiguous(&graph.nodes[*n.inputs.first()?].shape);
+    let x = || View::contiguous(&graph.nodes[n.inputs[0]].shape);
     Some(match &n.op {
         Op::Reshape => View::contiguous(&n.shape),
-        Op::Permute(axes) => x.permute(axes),
-        Op::Expand => x.expand(&n.shape),
-        Op::Slice(ranges) => x.slice(ranges),
-        Op::Flip(axes) => x.flip(axes),
-        Op::Windows { axis, size, stride, dilation } => x.windows(*axis, *size, *stride, *dilation)?,
+        Op::Permute(axes) => x().permute(axes),
+        Op::Expand => x().expand(&n.shape),
+        Op::Slice(ranges) => x().slice(ranges),
+        Op::Flip(axes) => x().flip(axes),
+        Op::Windows { axis, size, stride, dilation } => x().windows(*axis, *size, *stride, *dilation)?,
         _ => return None,
     })
-}
-
-/// The layout over the outer axes only, if the inner axes change nothing.
-fn without_inner(layout: &Layout, outer: usize) -> Option<Layout> {
-    let first = &layout.views()[0];
-    if first.shape.len() == outer || first.shape[outer..].contains(&0) {
-        return None;
-    }
-    if first.strides[outer..].iter().zip(&first.shape[outer..]).any(|(&stride, &size)| stride != 0 && size != 1) {
-        return None;
-    }
-    let mask = match &first.mask {
-        None => None,
-        Some(mask) if mask[outer..].iter().zip(&first.shape[outer..]).all(|(&m, &size)| m == (0, size)) => {
-            Some(mask[..outer].to_vec())
-        }
-        Some(_) => return None,
-    };
-    let view = View {
-        shape: first.shape[..outer].to_vec(),
-        strides: first.strides[..outer].to_vec(),
-        offset: first.offset,
-        mask,
-    };
-    Some(layout.with_first(view))
 }
 
 /// Whether two unmasked single views map every point to the same number.

@@ -4,13 +4,15 @@
 //! buffer, if (a) it can be said in the group's space with the group's values used only where they are computed,
 //! (b) no other kernel would have to run in between, (c) the bindings suffice, (d) enough parallelism is left.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
 
 use crate::backend::Limits;
 use crate::graph::Graph;
-use crate::hash::Map;
+use crate::hash::{Map, Set};
 use crate::op::Op;
-use crate::schedule::emit::{self, Reads};
+use crate::schedule::draft::{Context, Draft};
+use crate::schedule::emit::{self, Emitted, NeedsBuffer};
+use crate::schedule::forest::Forest;
 use crate::schedule::heavy;
 use crate::schedule::materialize::{is_heavy, is_reduction};
 use crate::view::{Layout, View, contiguous_strides};
@@ -19,10 +21,14 @@ use crate::view::{Layout, View, contiguous_strides};
 const ROWS: usize = 16;
 /// A space with at most this many points may be one row.
 const SMALL: usize = 4096;
+/// Of the groups that read a buffer, as many of the last are looked at.
+const BESIDE: usize = 4;
 /// How many groups are looked at before a cycle is feared.
 const REACH: usize = 512;
 /// Axes of a kernel at most, before neighbours are joined again.
 const MOST_AXES: usize = 12;
+/// No group.
+const NONE: usize = usize::MAX;
 /// Stored values of one group at most: kernels stay readable, compile times bounded.
 const STORES: usize = 12;
 
@@ -35,15 +41,21 @@ pub(crate) enum Level {
     Full,
 }
 
-/// Stored values of one kernel.
-#[derive(Clone, Debug)]
-pub(crate) struct Group {
+/// What a kernel runs over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Space {
     /// Outer sizes. A value of level `Outer` has these, row-major, or a reshape of them.
     pub(crate) outer: Vec<usize>,
     /// Reduced sizes.
     pub(crate) inner: Vec<usize>,
     /// From `outer x inner` to row-major numbers of what is reduced.
     pub(crate) source: View,
+}
+
+/// Stored values of one kernel.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) space: Space,
     /// The node that a core computes.
     pub(crate) core: Option<usize>,
     /// What is computed and may be stored.
@@ -51,41 +63,98 @@ pub(crate) struct Group {
     /// Stores that are another store in another order of axes: which one, and where each point of `outer` goes.
     pub(crate) reordered: Map<usize, (usize, View)>,
     /// Groups whose values this one reads.
-    needs: BTreeSet<usize>,
+    needs: Vec<usize>,
+    /// Its kernel so far, once another value was to join it.
+    draft: Option<Box<Draft>>,
 }
 
 /// All groups, and for each stored node its group.
 #[derive(Debug)]
 pub(crate) struct Groups {
     pub(crate) list: Vec<Group>,
-    pub(crate) of: Map<usize, usize>,
+    /// `NONE` where a node is not stored or was not met yet.
+    of: Vec<usize>,
     pub(crate) stored: Vec<bool>,
+    /// For each group one of those that it needs.
+    needed: Forest,
     /// For each group the last walk that came by, and the number of the present one: see [`depends`].
     seen: Vec<u32>,
     walk: u32,
 }
 
+impl Groups {
+    /// The group that computes a node, if there is one by now.
+    fn of(&self, node: usize) -> Option<usize> {
+        Some(self.of[node]).filter(|&group| group != NONE)
+    }
+}
+
 impl Group {
     pub(crate) fn alone(graph: &Graph, node: usize) -> Group {
         let n = &graph.nodes[node];
-        let (outer, inner, source, level) = match &n.op {
+        let space = match &n.op {
             Op::Reduce(_, axes) => reduction_space(graph, n.inputs[0], axes),
             Op::ArgReduce(_, axis) => reduction_space(graph, n.inputs[0], &[*axis]),
-            op => {
-                let outer = heavy::outer(op, &n.shape);
-                (outer.clone(), Vec::new(), View::contiguous(&outer), Level::Outer)
+            op => Space::rows(heavy::outer(op, &n.shape), Vec::new()),
+        };
+        Group {
+            space,
+            core: is_heavy(&n.op).then_some(node),
+            stores: vec![(node, Level::Outer)],
+            reordered: Map::default(),
+            needs: Vec::new(),
+            draft: None,
+        }
+    }
+
+    /// Its kernel, with all its values stored.
+    pub(crate) fn kernel(&mut self, from: &Context<'_>) -> Result<Emitted, NeedsBuffer> {
+        let draft = match self.draft.take() {
+            Some(draft) => *draft,
+            None => Draft::over(&self.space, self, from)?,
+        };
+        draft.finish(self, from)
+    }
+
+    /// Lets the last of its stores join as `change` says, if one kernel can compute all of them.
+    fn grow(&mut self, node: usize, change: Change, from: &Context<'_>) -> bool {
+        let draft = self.draft.take().or_else(|| Draft::over(&self.space, self, from).ok().map(Box::new));
+        let Some(mut draft) = draft else { return false };
+        let space = change.space.filter(|space| *space != self.space);
+        let levels: Vec<Level> = self.stores.iter().map(|store| store.1).collect();
+        self.stores.push((node, change.level));
+        self.reordered.extend(change.reordered.map(|reordered| (node, reordered)));
+        let fits = match space {
+            None => draft.add_last(self, from),
+            Some(space) => {
+                if change.others_in_rows {
+                    self.stores[..levels.len()].iter_mut().for_each(|store| store.1 = Level::Full);
+                }
+                let before = std::mem::replace(&mut self.space, space);
+                let new = Draft::over(&self.space, self, from).ok().filter(|new| new.binds(self, from));
+                let fits = new.is_some();
+                match new {
+                    Some(new) => *draft = new,
+                    None => self.space = before,
+                }
+                fits
             }
         };
-        let core = is_heavy(&n.op).then_some(node);
-        Group {
-            outer,
-            inner,
-            source,
-            core,
-            stores: vec![(node, level)],
-            reordered: Map::default(),
-            needs: BTreeSet::new(),
+        if !fits {
+            self.stores.pop();
+            self.stores.iter_mut().zip(levels).for_each(|(store, level)| store.1 = level);
+            self.reordered.remove(&node);
         }
+        self.draft = Some(draft);
+        fits
+    }
+}
+
+impl Space {
+    /// Row-major order of what is reduced.
+    fn rows(outer: Vec<usize>, inner: Vec<usize>) -> Space {
+        let source = View::contiguous(&[&outer[..], &inner].concat());
+        Space { outer, inner, source }
     }
 
     /// Whether `outer x inner` is the row-major order of what is reduced.
@@ -101,18 +170,14 @@ impl Group {
         self.outer_len() * self.inner.iter().product::<usize>()
     }
 
-    /// The layout from this level's points to row-major numbers of a value computed on it.
-    pub(crate) fn layout(&self, level: Level) -> Layout {
-        match level {
-            Level::Outer => Layout::contiguous(&self.outer),
-            Level::Full => Layout::contiguous(&[&self.outer[..], &self.inner].concat()),
-        }
+    fn enough_rows(&self) -> bool {
+        self.outer_len() >= ROWS || self.len() <= SMALL
     }
 
-    /// The same group with axes of its space split: each `(axis, size)` becomes two, the second of that size.
-    pub(crate) fn split(&self, axes: &[(usize, usize)]) -> Option<Group> {
+    /// The same with axes split: each `(axis, size)` becomes two, the second of that size.
+    pub(crate) fn split(&self, axes: &[(usize, usize)]) -> Option<Space> {
         let most = self.outer.len() + self.inner.len() + axes.len();
-        if self.core.is_some() || axes.is_empty() || most > MOST_AXES {
+        if axes.is_empty() || most > MOST_AXES {
             return None;
         }
         let mut finer = self.clone();
@@ -134,12 +199,11 @@ impl Group {
     }
 }
 
-fn reduction_space(graph: &Graph, input: usize, axes: &[usize]) -> (Vec<usize>, Vec<usize>, View, Level) {
+fn reduction_space(graph: &Graph, input: usize, axes: &[usize]) -> Space {
     let shape = &graph.nodes[input].shape;
     let kept: Vec<usize> = (0..shape.len()).filter(|a| !axes.contains(a)).collect();
-    let order = [&kept[..], axes].concat();
-    let source = View::contiguous(shape).permute(&order);
-    (kept.iter().map(|&a| shape[a]).collect(), axes.iter().map(|&a| shape[a]).collect(), source, Level::Outer)
+    let source = View::contiguous(shape).permute(&[&kept[..], axes].concat());
+    Space { outer: kept.iter().map(|&a| shape[a]).collect(), inner: axes.iter().map(|&a| shape[a]).collect(), source }
 }
 
 /// Splits axes of `a` and `b` (same length, row-major) so that both are reshapes of the result; `None` if they do not nest.
@@ -166,19 +230,25 @@ fn refine(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
 }
 
 /// Forms the groups of all stored nodes.
-pub(crate) fn form(graph: &Graph, stored: &[bool], limits: &Limits, fuse: bool) -> Groups {
-    let mut groups =
-        Groups { list: Vec::new(), of: Map::default(), stored: stored.to_vec(), seen: Vec::new(), walk: 0 };
+pub(crate) fn form(graph: &Graph, stored: Vec<bool>, limits: &Limits, fuse: bool) -> Groups {
+    let mut groups = Groups {
+        list: Vec::new(),
+        of: vec![NONE; graph.nodes.len()],
+        stored,
+        needed: Forest::default(),
+        seen: Vec::new(),
+        walk: 0,
+    };
     // Last groups that read a buffer: candidates to join side by side.
-    let mut readers: Map<usize, Vec<usize>> = Map::default();
-    for (node, &is_stored) in stored.iter().enumerate() {
-        if !is_stored || matches!(graph.nodes[node].op, Op::Input(_) | Op::Concat) {
+    let mut readers = vec![[NONE; BESIDE]; graph.nodes.len()];
+    for node in 0..graph.nodes.len() {
+        if !groups.stored[node] || matches!(graph.nodes[node].op, Op::Input(_) | Op::Concat) {
             continue;
         }
         let alone = Group::alone(graph, node);
-        let reads = emit::reads(graph, &groups, &alone);
+        let reads = emit::reads(graph, &groups.stored, node);
         let joined = if fuse && !is_heavy(&graph.nodes[node].op) {
-            join(graph, &mut groups, &readers, node, &alone, &reads, limits)
+            join(graph, &mut groups, &readers, node, &alone.space, &reads, limits)
         } else {
             None
         };
@@ -186,13 +256,16 @@ pub(crate) fn form(graph: &Graph, stored: &[bool], limits: &Limits, fuse: bool) 
             groups.list.push(alone);
             groups.list.len() - 1
         });
-        groups.of.insert(node, number);
-        for &read in &reads.nodes {
+        groups.of[node] = number;
+        for read in reads {
             add_read(graph, &mut groups, number, read);
-            let list = readers.entry(read).or_default();
-            if list.last() != Some(&number) {
-                list.push(number);
+            if readers[read][0] != number {
+                readers[read].rotate_right(1);
+                readers[read][0] = number;
             }
+        }
+        if joined.is_none() {
+            groups.needed.push(&groups.list[number].needs);
         }
     }
     groups
@@ -200,36 +273,27 @@ pub(crate) fn form(graph: &Graph, stored: &[bool], limits: &Limits, fuse: bool) 
 
 /// Notes that a group reads a stored node; a concatenation stands for its parts.
 fn add_read(graph: &Graph, groups: &mut Groups, group: usize, read: usize) {
-    match &graph.nodes[read].op {
-        Op::Input(_) => {}
-        Op::Concat => {
-            for producer in concat_groups(graph, groups, read) {
-                if producer != group {
-                    groups.list[group].needs.insert(producer);
-                }
-            }
-        }
-        _ => {
-            if let Some(&producer) = groups.of.get(&read)
-                && producer != group
-            {
-                groups.list[group].needs.insert(producer);
-            }
-        }
-    }
+    let producers = match &graph.nodes[read].op {
+        Op::Concat => concat_groups(graph, groups, read),
+        _ => groups.of(read).into_iter().collect(),
+    };
+    let needs = &mut groups.list[group].needs;
+    needs.extend(producers.into_iter().filter(|&producer| producer != group));
+    needs.sort_unstable();
+    needs.dedup();
 }
 
 /// The groups that compute the parts of a concatenation, at any depth.
 pub(crate) fn concat_groups(graph: &Graph, groups: &Groups, concat: usize) -> Vec<usize> {
     let mut found = Vec::new();
     let mut pending = vec![concat];
-    let mut seen = BTreeSet::new();
+    let mut seen = Set::default();
     while let Some(node) = pending.pop() {
         if !seen.insert(node) {
             continue;
         }
         if groups.stored[node] && graph.nodes[node].op != Op::Concat {
-            found.extend(groups.of.get(&node));
+            found.extend(groups.of(node));
         } else {
             pending.extend(&graph.nodes[node].inputs);
         }
@@ -241,103 +305,99 @@ pub(crate) fn concat_groups(graph: &Graph, groups: &Groups, concat: usize) -> Ve
 fn join(
     graph: &Graph,
     groups: &mut Groups,
-    readers: &Map<usize, Vec<usize>>,
+    readers: &[[usize; BESIDE]],
     node: usize,
-    alone: &Group,
-    reads: &Reads,
+    alone: &Space,
+    reads: &[usize],
     limits: &Limits,
 ) -> Option<usize> {
-    let mut candidates: Vec<usize> = reads.nodes.iter().filter_map(|read| groups.of.get(read).copied()).collect();
-    candidates.sort_unstable();
-    candidates.dedup();
-    candidates.reverse();
-    for read in &reads.nodes {
-        let beside = readers.get(read).into_iter().flatten().rev().take(4);
-        beside.for_each(|&g| candidates.push(g));
+    let mut candidates: Vec<usize> = reads.iter().filter_map(|&read| groups.of(read)).collect();
+    candidates.sort_unstable_by_key(|&group| Reverse(group));
+    for read in reads {
+        candidates.extend(readers[*read].iter().filter(|&&group| group != NONE));
     }
-    let mut tried = BTreeSet::new();
-    for candidate in candidates {
-        let other = &groups.list[candidate];
-        if !tried.insert(candidate)
-            || other.stores.len() >= STORES
-            || graph.stage(node) != graph.stage(other.stores[0].0)
+    for (number, &candidate) in candidates.iter().enumerate() {
+        let group = &groups.list[candidate];
+        if candidates[..number].contains(&candidate)
+            || group.stores.len() >= STORES
+            || graph.stage(node) != graph.stage(group.stores[0].0)
         {
             continue;
         }
-        let Some(merged) = merge(graph, &groups.list[candidate], node, alone) else { continue };
+        let Some(change) = merge(graph, group, node, alone) else { continue };
         // Values of other groups that node needs must not depend on the candidate.
         let needs = producers(graph, groups, reads, candidate);
-        if depends(groups, &needs, candidate) {
+        if depends(groups, needs, candidate) {
             continue;
         }
-        let before = groups.list[candidate].clone();
-        groups.list[candidate] = merged;
-        groups.of.insert(node, candidate);
-        let bound = emit::kernel(graph, groups, &groups.list[candidate], limits);
-        if bound.is_ok_and(|emitted| emitted.bindings() <= limits.bindings) {
+        let from = Context { graph, stored: &groups.stored, limits };
+        if groups.list[candidate].grow(node, change, &from) {
             return Some(candidate);
         }
-        groups.of.remove(&node);
-        groups.list[candidate] = before;
     }
     None
 }
 
-/// The group with `node` in it, if its space can be shared.
-fn merge(graph: &Graph, group: &Group, node: usize, alone: &Group) -> Option<Group> {
-    let reduction = is_reduction(&graph.nodes[node].op);
-    let mut merged = group.clone();
-    if reduction {
+/// How a group must change for a value to join it.
+struct Change {
+    /// The level of that value.
+    level: Level,
+    /// The space, if it becomes another one.
+    space: Option<Space>,
+    /// Whether all other values move into its rows.
+    others_in_rows: bool,
+    /// Of which store it is another order of axes, see [`Group::reordered`].
+    reordered: Option<(usize, View)>,
+}
+
+impl Change {
+    fn to(level: Level, space: Option<Space>) -> Change {
+        Change { level, space, others_in_rows: false, reordered: None }
+    }
+}
+
+/// What lets `node`, which alone would run over the space `alone`, join the group: if its space can be shared.
+fn merge(graph: &Graph, group: &Group, node: usize, alone: &Space) -> Option<Change> {
+    let space = &group.space;
+    if is_reduction(&graph.nodes[node].op) {
         if group.core.is_some() {
             return None;
         }
-        if group.inner.is_empty() {
+        if space.inner.is_empty() {
             // A map before a reduction of its values: the map moves into the rows.
-            if !alone.is_rows() || alone.len() != group.outer_len() || !enough_rows(alone) {
+            if !alone.is_rows() || alone.len() != space.outer_len() || !alone.enough_rows() {
                 return None;
             }
-            let shape = refine(&group.outer, &[&alone.outer[..], &alone.inner].concat())?;
+            let shape = refine(&space.outer, &[&alone.outer[..], &alone.inner].concat())?;
             let split = split(&shape, alone.outer_len())?;
-            (merged.outer, merged.inner) = (shape[..split].to_vec(), shape[split..].to_vec());
-            merged.source = View::contiguous(&shape);
-            merged.stores.iter_mut().for_each(|store| store.1 = Level::Full);
-        } else if group.is_rows() && alone.is_rows() {
-            if group.outer_len() != alone.outer_len() || group.len() != alone.len() {
+            let rows = Space::rows(shape[..split].to_vec(), shape[split..].to_vec());
+            return Some(Change { others_in_rows: true, ..Change::to(Level::Outer, Some(rows)) });
+        }
+        if space.is_rows() && alone.is_rows() {
+            if space.outer_len() != alone.outer_len() || space.len() != alone.len() {
                 return None;
             }
-            merged.outer = refine(&group.outer, &alone.outer)?;
-            merged.inner = refine(&group.inner, &alone.inner)?;
-            merged.source = View::contiguous(&[&merged.outer[..], &merged.inner].concat());
-        } else if group.outer != alone.outer || group.inner != alone.inner || group.source != alone.source {
-            return None;
+            let rows = Space::rows(refine(&space.outer, &alone.outer)?, refine(&space.inner, &alone.inner)?);
+            return Some(Change::to(Level::Outer, Some(rows)));
         }
-        merged.stores.push((node, Level::Outer));
-        return Some(merged);
+        return (space == alone).then(|| Change::to(Level::Outer, None));
     }
     let shape = &graph.nodes[node].shape;
     let len: usize = shape.iter().product();
     if group.core.is_some()
         && let Some(reordered) = reordered(graph, group, node)
     {
-        merged.reordered.insert(node, reordered);
-        merged.stores.push((node, Level::Outer));
-        return Some(merged);
+        return Some(Change { reordered: Some(reordered), ..Change::to(Level::Outer, None) });
     }
-    if len == group.outer_len() {
-        if group.core.is_none() && (group.inner.is_empty() || group.is_rows()) {
-            merged.outer = refine(&group.outer, shape)?;
-            merged.source = View::contiguous(&[&merged.outer[..], &merged.inner].concat());
-        }
-        merged.stores.push((node, Level::Outer));
-        return Some(merged);
+    if len == space.outer_len() {
+        let reshaped = group.core.is_none() && (space.inner.is_empty() || space.is_rows());
+        let rows = if reshaped { Some(Space::rows(refine(&space.outer, shape)?, space.inner.clone())) } else { None };
+        return Some(Change::to(Level::Outer, rows));
     }
-    if group.is_rows() && group.core.is_none() && len == group.len() && enough_rows(group) {
-        let whole = refine(&[&group.outer[..], &group.inner].concat(), shape)?;
-        let split = split(&whole, group.outer_len())?;
-        (merged.outer, merged.inner) = (whole[..split].to_vec(), whole[split..].to_vec());
-        merged.source = View::contiguous(&whole);
-        merged.stores.push((node, Level::Full));
-        return Some(merged);
+    if space.is_rows() && group.core.is_none() && len == space.len() && space.enough_rows() {
+        let whole = refine(&[&space.outer[..], &space.inner].concat(), shape)?;
+        let split = split(&whole, space.outer_len())?;
+        return Some(Change::to(Level::Full, Some(Space::rows(whole[..split].to_vec(), whole[split..].to_vec()))));
     }
     None
 }
@@ -378,11 +438,7 @@ fn reordered(graph: &Graph, group: &Group, node: usize) -> Option<(usize, View)>
         offset: 0,
         mask: None,
     };
-    Some((found, View::contiguous(&group.outer).then(&back)?))
-}
-
-fn enough_rows(group: &Group) -> bool {
-    group.outer_len() >= ROWS || group.len() <= SMALL
+    Some((found, View::contiguous(&group.space.outer).then(&back)?))
 }
 
 /// How many leading axes of `shape` make `len` elements; the rest must not be empty.
@@ -398,27 +454,28 @@ fn split(shape: &[usize], len: usize) -> Option<usize> {
 }
 
 /// Groups other than `candidate` whose values are read.
-fn producers(graph: &Graph, groups: &Groups, reads: &Reads, candidate: usize) -> Vec<usize> {
+fn producers(graph: &Graph, groups: &Groups, reads: &[usize], candidate: usize) -> Vec<usize> {
     let mut needs = Vec::new();
-    for &read in &reads.nodes {
+    for &read in reads {
         if graph.nodes[read].op == Op::Concat {
             // A concatenation with a part from the candidate is complete only after the candidate: that is a dependence.
             needs.extend(concat_groups(graph, groups, read));
-        } else if let Some(&producer) = groups.of.get(&read)
-            && producer != candidate
-        {
-            needs.push(producer);
+        } else {
+            needs.extend(groups.of(read).filter(|&producer| producer != candidate));
         }
     }
     needs
 }
 
-/// Whether any of `from` is, or needs, `target` (or too many groups would have to be asked). This is asked for every value and
-/// neighbour, so no set is built: a group that this walk has seen carries its number.
-fn depends(groups: &mut Groups, from: &[usize], target: usize) -> bool {
+/// Whether any of `pending` is, or needs, `target` (or too many groups would have to be asked). This is asked for every value and
+/// neighbour: often one look at the forest says yes; else no set is built, but a group that this walk has seen carries its number.
+fn depends(groups: &mut Groups, mut pending: Vec<usize>, target: usize) -> bool {
+    if pending.iter().any(|&group| groups.needed.is_below(group, target)) {
+        return true;
+    }
     groups.walk += 1;
     groups.seen.resize(groups.list.len(), 0);
-    let (mut pending, mut asked) = (from.to_vec(), 0);
+    let mut asked = 0;
     while let Some(group) = pending.pop() {
         if group == target || asked > REACH {
             return true;

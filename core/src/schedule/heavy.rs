@@ -25,7 +25,7 @@ fn around(shape: &[usize], axis: usize) -> Vec<usize> {
 
 /// The core of a heavy node.
 pub(crate) fn core(emitter: &mut Emitter<'_>, node: usize) -> Result<Core, NeedsBuffer> {
-    let graph = emitter.graph;
+    let graph = emitter.from.graph;
     let n = &graph.nodes[node];
     Ok(match &n.op {
         Op::Matmul => {
@@ -38,12 +38,12 @@ pub(crate) fn core(emitter: &mut Emitter<'_>, node: usize) -> Result<Core, Needs
         }
         Op::Conv(kind, geometry) => {
             let (a, b) = (emitter.dense(n.inputs[0])?, emitter.dense(n.inputs[1])?);
-            Core::Conv(Conv { kind: *kind, a, b, geometry: geometry.clone() })
+            Core::Conv(Conv { kind: *kind, a, b, geometry: (**geometry).clone() })
         }
         Op::Attention(kind, geometry) => {
             let operands = n.inputs.iter().map(|&input| operand(emitter, graph, input)).collect::<Result<_, _>>()?;
             let batch = n.shape[..n.shape.len() - 1].to_vec();
-            Core::Attention(Attention { kind: *kind, geometry: geometry.clone(), batch, operands })
+            Core::Attention(Attention { kind: *kind, geometry: (**geometry).clone(), batch, operands })
         }
         Op::ScatterAdd(axis) => {
             let space = around(&graph.nodes[n.inputs[0]].shape, *axis);

@@ -26,10 +26,15 @@ pub(crate) fn plan(
     kernels: Vec<Emitted>,
     limits: &Limits,
 ) -> Result<Schedule, NeedsBuffer> {
-    let placement = place(graph, groups, kernels, limits)?;
+    let mut placement = place(graph, groups, kernels, limits)?;
     let order = order(&placement);
     let (place_of, slabs) = slabs(graph, &placement, &order, limits);
-    let steps = order.iter().flat_map(|&k| steps(graph, places, &placement, k, &place_of, limits)).collect();
+    let mut steps = Vec::with_capacity(order.len());
+    let mut kernels: Vec<Option<Emitted>> = std::mem::take(&mut placement.kernels).into_iter().map(Some).collect();
+    for &number in &order {
+        let binder = Binder { graph, places, placement: &placement, place_of: &place_of, limits, number };
+        kernels[number].take().into_iter().for_each(|emitted| binder.steps(emitted, &mut steps));
+    }
     let output_bytes = graph.outputs.iter().map(|&node| bytes(graph, node)).collect();
     let externals = graph.externals + graph.outputs.len();
     let written = graph.updates.iter().map(|u| u.0).collect();
@@ -107,91 +112,110 @@ fn slabs(
     (number.into_iter().map(|life| life.map(|life: usize| places[life])).collect(), sizes)
 }
 
-/// One kernel, in as many parts as it takes for every binding to be short enough for the device.
-fn steps(
-    graph: &Graph,
-    places: &Places,
-    placement: &Placement,
+/// What a kernel's values are bound to.
+struct Binder<'a> {
+    graph: &'a Graph,
+    places: &'a Places,
+    placement: &'a Placement,
+    /// For each scratch block its slab and first byte.
+    place_of: &'a [Option<(usize, usize)>],
+    limits: &'a Limits,
+    /// The kernel.
     number: usize,
-    place_of: &[Option<(usize, usize)>],
-    limits: &Limits,
-) -> Vec<Step> {
-    let bound = |part: &Part| step(graph, places, placement, number, part, place_of, limits);
-    let longest = |step: &Step| step.bindings.iter().map(|b| b.bytes as u64).max().unwrap_or(0);
-    let mut pending = vec![Part::whole(placement.kernels[number].kernel.clone())];
-    let mut steps = Vec::new();
-    while let Some(part) = pending.pop() {
-        let whole = bound(&part);
-        let halves = (longest(&whole) > limits.binding_bytes).then(|| {
-            let cuts = slices::axes(&part.kernel).into_iter().filter_map(|axis| part.halves(axis, limits.alignment));
-            cuts.min_by_key(|[first, _]| longest(&bound(first)))
-        });
-        match halves.flatten() {
-            Some([first, second]) if longest(&bound(&first)) < longest(&whole) => pending.extend([second, first]),
-            _ => steps.push(whole),
+}
+
+impl Binder<'_> {
+    /// One kernel, in as many parts as it takes for every binding to be short enough for the device.
+    fn steps(&self, emitted: Emitted, steps: &mut Vec<Step>) {
+        let Emitted { kernel, sources, targets } = emitted;
+        let stretches = |part: &Part| self.stretches(part, &sources, &targets);
+        let longest = |part: &Part| stretches(part).iter().map(|s| s.bytes() as u64).max().unwrap_or(0);
+        let mut pending = vec![Part::whole(kernel)];
+        while let Some(part) = pending.pop() {
+            let bound = stretches(&part);
+            let length = bound.iter().map(|s| s.bytes() as u64).max().unwrap_or(0);
+            let halves = (length > self.limits.binding_bytes).then(|| {
+                let axes = slices::axes(&part.kernel).into_iter();
+                let cuts = axes.filter_map(|axis| part.halves(axis, self.limits.alignment));
+                cuts.min_by_key(|[first, _]| longest(first))
+            });
+            match halves.flatten() {
+                Some([first, second]) if longest(&first) < length => pending.extend([second, first]),
+                _ => steps.push(Step { label: label(self.graph, self.places, &targets), ..bind(part.kernel, bound) }),
+            }
         }
     }
-    steps
+
+    /// The shortest aligned stretch for each input and then each output that holds what the kernel touches.
+    fn stretches(&self, part: &Part, sources: &[(usize, usize)], targets: &[usize]) -> Vec<Stretch> {
+        let kernel = &part.kernel;
+        let mut all = Vec::with_capacity(sources.len() + targets.len());
+        for (input, &(node, offset)) in sources.iter().enumerate() {
+            let size = kernel.inputs[input].dtype.size();
+            let start = part.shifts[input] + offset;
+            let place = self.placement.find(self.graph, node);
+            all.push(self.stretch(place, start, touched(kernel, input), size));
+        }
+        for (output, &node) in targets.iter().enumerate() {
+            let out = &kernel.outputs[output];
+            let place = self.placement.target(self.graph, self.number, output, node);
+            all.push(self.stretch(place, 0, view_range(&out.view), out.slice.dtype.size()));
+        }
+        all
+    }
+
+    /// The stretch that holds `range`, counted from `start` elements after a place.
+    fn stretch(&self, place: (usize, usize), start: usize, range: Option<(isize, isize)>, size: usize) -> Stretch {
+        let (block, at) = place;
+        let (slot, begin) = match (self.placement.blocks[block].home, self.place_of[block]) {
+            (Home::External(k), _) => (Slot::External(k), 0),
+            (Home::Output(i), _) => (Slot::External(self.graph.externals + i), 0),
+            (Home::Scratch, place) => place.map_or((Slot::Slab(0), 0), |(slab, byte)| (Slot::Slab(slab), byte / size)),
+        };
+        let (start, range) = (begin + at + start, range.unwrap_or((0, 0)));
+        let low = (start as isize + range.0).max(0) as usize;
+        let high = (start as isize + range.1).max(0) as usize;
+        let first = low * size / self.limits.alignment * self.limits.alignment / size;
+        Stretch { slot, first, len: high + 1 - first, size, moved: start as isize - first as isize }
+    }
 }
 
-/// One kernel with its bindings, each the shortest aligned stretch that holds what it touches.
-fn step(
-    graph: &Graph,
-    places: &Places,
-    placement: &Placement,
-    number: usize,
-    part: &Part,
-    place_of: &[Option<(usize, usize)>],
-    limits: &Limits,
-) -> Step {
-    let emitted = &placement.kernels[number];
-    let mut kernel = part.kernel.clone();
-    let mut bindings = Vec::new();
-    // The block's buffer, and where in it the block begins, in elements.
-    let slot = |block: usize, size: usize| match (placement.blocks[block].home, place_of[block]) {
-        (Home::External(k), _) => (Slot::External(k), 0),
-        (Home::Output(i), _) => (Slot::External(graph.externals + i), 0),
-        (Home::Scratch, place) => place.map_or((Slot::Slab(0), 0), |(slab, byte)| (Slot::Slab(slab), byte / size)),
-    };
-    for (input, &(node, offset)) in emitted.sources.iter().enumerate() {
-        let (block, start) = placement.find(graph, node);
-        let size = kernel.inputs[input].dtype.size();
-        let (slot, begin) = slot(block, size);
-        let start = begin + start + part.shifts[input];
-        let range = touched(&kernel, input).unwrap_or((0, 0));
-        let (first, len) = stretch(start + offset, range, size, limits.alignment);
-        move_input(&mut kernel, input, (start + offset) as isize - first as isize);
-        kernel.inputs[input].len = len;
-        let bytes = (len * size).next_multiple_of(4);
-        bindings.push(Binding { slot, offset: first * size, bytes });
+/// What a kernel sees of a buffer.
+struct Stretch {
+    slot: Slot,
+    /// Its first element and number of elements, of `size` bytes each.
+    first: usize,
+    len: usize,
+    size: usize,
+    /// Where the kernel's element 0 lies in it.
+    moved: isize,
+}
+
+impl Stretch {
+    fn bytes(&self) -> usize {
+        (self.len * self.size).next_multiple_of(4)
     }
-    for (output, &node) in emitted.targets.iter().enumerate() {
-        let (block, start) = placement.target(graph, number, output, node);
-        let out = &mut kernel.outputs[output];
-        let size = out.slice.dtype.size();
-        let (slot, begin) = slot(block, size);
-        let start = begin + start;
-        let range = view_range(&out.view).unwrap_or((0, 0));
-        let (first, len) = stretch(start, range, size, limits.alignment);
-        out.view.offset += start as isize - first as isize;
-        out.slice.len = len;
-        bindings.push(Binding { slot, offset: first * size, bytes: (len * size).next_multiple_of(4) });
+}
+
+/// The kernel on these stretches, one for each input and then each output; without a label.
+fn bind(mut kernel: Kernel, stretches: Vec<Stretch>) -> Step {
+    let (inputs, outputs) = stretches.split_at(kernel.inputs.len());
+    for (input, stretch) in inputs.iter().enumerate() {
+        move_input(&mut kernel, input, stretch.moved);
+        kernel.inputs[input].len = stretch.len;
     }
-    for output in 0..kernel.outputs.len() {
-        let own = bindings[kernel.inputs.len() + output];
-        kernel.outputs[output].aliases = (0..kernel.inputs.len()).find(|&i| bindings[i] == own);
+    for (output, stretch) in kernel.outputs.iter_mut().zip(outputs) {
+        output.view.offset += stretch.moved;
+        output.slice.len = stretch.len;
+    }
+    let binding = |s: &Stretch| Binding { slot: s.slot, offset: s.first * s.size, bytes: s.bytes() };
+    let bindings: Vec<Binding> = stretches.iter().map(binding).collect();
+    let (inputs, outputs) = bindings.split_at(kernel.inputs.len());
+    for (output, own) in kernel.outputs.iter_mut().zip(outputs) {
+        output.aliases = inputs.iter().position(|input| input == own);
     }
     collapse::collapse(&mut kernel);
-    let label = label(graph, places, &emitted.targets);
-    Step { kernel, bindings, label }
-}
-
-/// First element (aligned) and number of elements of the stretch that holds `range`, counted from `start`.
-fn stretch(start: usize, range: (isize, isize), size: usize, alignment: usize) -> (usize, usize) {
-    let low = (start as isize + range.0).max(0) as usize;
-    let high = (start as isize + range.1).max(0) as usize;
-    let first = low * size / alignment * alignment / size;
-    (first, high + 1 - first)
+    Step { kernel, bindings, label: String::new() }
 }
 
 /// Lowest and highest element that a view reaches where it is not masked; `None` if nothing is visible.
@@ -268,14 +292,13 @@ fn touched(kernel: &Kernel, input: usize) -> Option<(isize, isize)> {
 
 /// Moves all that a kernel says of an input by so many elements.
 fn move_input(kernel: &mut Kernel, input: usize, by: isize) {
-    let moved = |view: &View| View { offset: view.offset + by, ..view.clone() };
+    if by == 0 {
+        return;
+    }
     for inst in &mut kernel.body {
         match inst {
-            Inst::Load { input: i, layout } if *i == input => {
-                let last = &layout.views()[layout.views().len() - 1];
-                *layout = layout.with_last(moved(last));
-            }
-            Inst::Gather { input: i, view, .. } if *i == input => *view = moved(view),
+            Inst::Load { input: i, layout } if *i == input => layout.last_mut().offset += by,
+            Inst::Gather { input: i, view, .. } if *i == input => view.offset += by,
             _ => {}
         }
     }
@@ -293,7 +316,7 @@ fn move_input(kernel: &mut Kernel, input: usize, by: isize) {
         Core::Scatter(p) => {
             for (i, view) in [&mut p.index, &mut p.updates] {
                 if *i == input {
-                    *view = moved(view);
+                    view.offset += by;
                 }
             }
         }
@@ -303,7 +326,7 @@ fn move_input(kernel: &mut Kernel, input: usize, by: isize) {
 
 /// What the kernel computes, and the user's line that asked for it.
 fn label(graph: &Graph, places: &Places, targets: &[usize]) -> String {
-    let names: Vec<String> = targets.iter().filter_map(|&t| graph.nodes.get(t)).map(|n| n.op.name()).collect();
+    let names: Vec<&str> = targets.iter().filter_map(|&t| graph.nodes.get(t)).map(|n| n.op.name()).collect();
     if names.is_empty() {
         return "copy".into();
     }

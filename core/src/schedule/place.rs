@@ -1,14 +1,13 @@
 //! Where values live: external buffers, output buffers or scratch blocks; parts of a concatenation directly inside of
 //! it; new values of variables directly in place where that is safe, by a copy at the end where it is not.
 
-use std::collections::BTreeSet;
-
 use crate::backend::Limits;
 use crate::graph::Graph;
 use crate::hash::{Map, Set};
 use crate::kernel::{Core, Inst, Kernel, Output, Slice};
 use crate::op::Op;
-use crate::schedule::emit::{self, Emitted, NeedsBuffer};
+use crate::schedule::draft::Context;
+use crate::schedule::emit::{Emitted, NeedsBuffer};
 use crate::schedule::group::{Group, Groups};
 use crate::schedule::materialize::unreshaped;
 use crate::schedule::memory::bytes;
@@ -36,8 +35,8 @@ pub(crate) struct Block {
 #[derive(Debug)]
 pub(crate) struct Placement {
     pub(crate) kernels: Vec<Emitted>,
-    /// For each kernel, those that must run before it.
-    pub(crate) before: Vec<BTreeSet<usize>>,
+    /// For each kernel, those that must run before it, by rising number.
+    pub(crate) before: Vec<Vec<usize>>,
     pub(crate) blocks: Vec<Block>,
     /// For copies: the block and element that replace the only target's own place.
     pub(crate) extra_targets: Vec<Option<(usize, usize)>>,
@@ -98,7 +97,7 @@ pub(crate) fn place(
     let count = kernels.len();
     let mut placement = Placement {
         kernels,
-        before: vec![BTreeSet::new(); count],
+        before: vec![Vec::new(); count],
         blocks: Vec::new(),
         extra_targets: vec![None; count],
         block_of: Map::default(),
@@ -117,17 +116,13 @@ pub(crate) fn place(
         }
     }
     let writers = concatenations(graph, groups, &mut placement, &producer, limits)?;
-    for kernel in 0..placement.kernels.len() {
-        let sources: Vec<usize> = placement.kernels[kernel].sources.iter().map(|s| s.0).collect();
-        for node in sources {
-            let needs =
-                writers.get(&node).cloned().unwrap_or_else(|| producer.get(&node).copied().into_iter().collect());
-            placement.before[kernel].extend(needs.into_iter().filter(|&k| k != kernel));
-        }
-    }
     let written_by = |node: usize| -> Vec<usize> {
         writers.get(&node).cloned().unwrap_or_else(|| producer.get(&node).copied().into_iter().collect())
     };
+    for (kernel, emitted) in placement.kernels.iter().enumerate() {
+        let needs = emitted.sources.iter().flat_map(|&(node, _)| written_by(node));
+        placement.before[kernel].extend(needs.filter(|&k| k != kernel));
+    }
     for (index, &node) in graph.outputs.iter().enumerate() {
         let placed = placement.block_of.contains_key(&node) || placement.inside.contains_key(&node);
         let block = placement.block(Home::Output(index), bytes(graph, node));
@@ -152,37 +147,43 @@ pub(crate) fn place(
         }
     }
     copied_updates(graph, &mut placement, &written_by);
+    for before in &mut placement.before {
+        before.sort_unstable();
+        before.dedup();
+    }
     Ok(placement)
 }
 
 /// Drops outputs that no kernel and no result reads, instructions and inputs that are then unused, and empty kernels.
 fn sweep(graph: &Graph, groups: &Groups, mut kernels: Vec<Emitted>) -> Vec<Emitted> {
     loop {
-        let mut needed: Set<usize> = graph.outputs.iter().chain(graph.updates.iter().map(|u| &u.1)).copied().collect();
-        needed.extend(kernels.iter().flat_map(|k| k.sources.iter().map(|s| s.0)));
-        let mut pending: Vec<usize> = needed.iter().copied().collect();
+        let mut needed = vec![false; graph.nodes.len()];
+        let results = graph.outputs.iter().chain(graph.updates.iter().map(|u| &u.1));
+        let sources = kernels.iter().flat_map(|k| k.sources.iter().map(|s| &s.0));
+        let mut pending: Vec<usize> = results.chain(sources).copied().collect();
         while let Some(node) = pending.pop() {
-            if graph.nodes[node].op == Op::Concat {
+            if !std::mem::replace(&mut needed[node], true) && graph.nodes[node].op == Op::Concat {
                 // Unstored parts are read by a copy: all that they are made of counts.
                 let parts = graph.nodes[node].inputs.iter();
-                let leaves = parts.flat_map(|&part| stored_leaves(graph, groups, part));
-                pending.extend(leaves.filter(|&leaf| needed.insert(leaf)));
+                pending.extend(parts.flat_map(|&part| stored_leaves(graph, groups, part)));
             }
         }
-        let before: usize = kernels.iter().map(|k| k.targets.len()).sum();
+        let mut swept = false;
         for kernel in &mut kernels {
-            let keep: Vec<bool> =
-                kernel.targets.iter().map(|t| needed.contains(t) && !graph.nodes[*t].is_empty()).collect();
-            let mut flags = keep.iter();
-            kernel.targets.retain(|_| *flags.next().unwrap_or(&true));
-            let mut flags = keep.iter();
-            kernel.kernel.outputs.retain(|_| *flags.next().unwrap_or(&true));
-            drop_unused(kernel);
+            let keep: Vec<bool> = kernel.targets.iter().map(|&t| needed[t] && !graph.nodes[t].is_empty()).collect();
+            if keep.contains(&false) {
+                swept = true;
+                let mut flags = keep.iter();
+                kernel.targets.retain(|_| *flags.next().unwrap_or(&true));
+                let mut flags = keep.iter();
+                kernel.kernel.outputs.retain(|_| *flags.next().unwrap_or(&true));
+                drop_unused(kernel);
+            }
         }
-        kernels.retain(|k| !k.targets.is_empty());
-        if kernels.iter().map(|k| k.targets.len()).sum::<usize>() == before {
+        if !swept {
             return kernels;
         }
+        kernels.retain(|k| !k.targets.is_empty());
     }
 }
 
@@ -193,7 +194,7 @@ fn drop_unused(emitted: &mut Emitted) {
     kernel.outputs.iter().for_each(|o| used[o.value] = true);
     for reg in (0..kernel.body.len()).rev() {
         if used[reg] {
-            kernel.body[reg].operands().into_iter().for_each(|r| used[r] = true);
+            kernel.body[reg].operands().for_each(|r| used[r] = true);
         }
     }
     let mut renumber = vec![0; used.len()];
@@ -293,7 +294,7 @@ fn concatenations(
                 let k = placement.kernels.len();
                 kernel.sources.iter().for_each(|s| readers.entry(s.0).or_default().push(k));
                 placement.kernels.push(kernel);
-                placement.before.push(BTreeSet::new());
+                placement.before.push(Vec::new());
                 placement.extra_targets.push(None);
                 // The copy's target is the stretch of the concatenation; its block is known once all have one.
                 placement.inside.insert(usize::MAX - k, (concat, offset));
@@ -328,7 +329,7 @@ fn part_copy(graph: &Graph, groups: &Groups, part: usize, limits: &Limits) -> Re
     if groups.stored[part] {
         return Ok(load_store(graph, part));
     }
-    emit::kernel(graph, groups, &Group::alone(graph, part), limits)
+    Group::alone(graph, part).kernel(&Context { graph, stored: &groups.stored, limits })
 }
 
 /// A kernel that reads a stored node and writes it.
@@ -348,7 +349,7 @@ fn copy(graph: &Graph, placement: &mut Placement, node: usize, to: (usize, usize
         return None;
     }
     placement.kernels.push(load_store(graph, node));
-    placement.before.push(after.iter().copied().collect());
+    placement.before.push(after.to_vec());
     placement.extra_targets.push(Some(to));
     Some(placement.kernels.len() - 1)
 }

@@ -1,6 +1,8 @@
 //! Attention: rows of values mixed by how well queries and keys agree. Without a mask it is one operation that keeps no
 //! matrix of scores; with one it is composed.
 
+use std::sync::Arc;
+
 use crate::dtype::{DType, Scalar};
 use crate::kernel::{AttentionGeometry, AttentionKind, Reduction};
 use crate::op::Op;
@@ -92,7 +94,7 @@ impl Tensor {
         operands.iter().skip(1).for_each(|x| first.same_dtype("attention", x));
         let mut shape = first.shape()[..first.rank() - 2].to_vec();
         shape.push(geometry.length(kind));
-        let op = Op::Attention(kind, geometry.clone());
+        let op = Op::Attention(kind, Arc::new(geometry.clone()));
         Tensor::node(op, operands.to_vec(), shape, first.dtype(), first.device().clone())
     }
 

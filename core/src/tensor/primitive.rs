@@ -1,5 +1,7 @@
 //! One constructor per primitive: checks shapes and types, in words, and adds the node. All other methods call these.
 
+use std::sync::Arc;
+
 use crate::dtype::{DType, Scalar};
 use crate::kernel::{ConvGeometry, ConvKind, Extremum, Reduction};
 use crate::op::{INDEX, Op};
@@ -34,7 +36,7 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn unary(&self, op: Unary) -> Tensor {
         if !op.takes(self.dtype()) {
-            fail(&Op::Unary(op).name(), format!("elements of type {} have none; cast first", self.dtype()));
+            fail(op.name(), format!("elements of type {} have none; cast first", self.dtype()));
         }
         let dtype = op.result(self.dtype());
         Tensor::node(Op::Unary(op), vec![self.clone()], self.shape().to_vec(), dtype, self.device().clone())
@@ -43,13 +45,13 @@ impl Tensor {
     /// A scalar map of two tensors that broadcast.
     #[track_caller]
     pub(crate) fn binary(&self, op: Binary, other: &Tensor) -> Tensor {
-        let name = Op::Binary(op).name();
-        self.same_device(&name, other);
-        self.same_dtype(&name, other);
+        let name = op.name();
+        self.same_device(name, other);
+        self.same_dtype(name, other);
         if !op.takes(self.dtype()) {
-            fail(&name, format!("elements of type {} have none; cast first", self.dtype()));
+            fail(name, format!("elements of type {} have none; cast first", self.dtype()));
         }
-        let shape = shape::broadcast(&name, self.shape(), other.shape());
+        let shape = shape::broadcast(name, self.shape(), other.shape());
         let inputs = vec![self.broadcast_to(&shape), other.broadcast_to(&shape)];
         Tensor::node(Op::Binary(op), inputs, shape, op.result(self.dtype()), self.device().clone())
     }
@@ -342,7 +344,7 @@ impl Tensor {
         }
         let shape = geometry.result(kind);
         let inputs = vec![self.clone(), other.clone()];
-        Tensor::node(Op::Conv(kind, geometry), inputs, shape, self.dtype(), self.device().clone())
+        Tensor::node(Op::Conv(kind, Arc::new(geometry)), inputs, shape, self.dtype(), self.device().clone())
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn run(cpu: &Cpu, kernel: &Kernel, inputs: &[Vec<f64>]) -> Vec<Vec<f6
     }
     let step = Step { kernel: kernel.clone(), bindings: bindings.clone(), label: "test".into() };
     let plan = Plan { steps: vec![step], externals: buffers.len(), slabs: vec![] };
-    cpu.compile(plan).expect("compiles").run(&buffers).expect("runs");
+    cpu.compile(plan.into()).expect("compiles").run(&buffers).expect("runs");
     let read = |(output, binding): (&Output, &Binding)| {
         let Slot::External(at) = binding.slot else { unreachable!("only externals here") };
         let mut bytes = vec![0; buffers[at].bytes()];

@@ -154,7 +154,7 @@ pub(crate) fn run(gpu: &Gpu, target: &Target, kernel: &Kernel, inputs: &[Vec<f64
     }
     let step = Step { kernel: kernel.clone(), bindings: bindings.clone(), label: "test".to_string() };
     let plan = Plan { steps: vec![step], externals: buffers.len(), slabs: vec![] };
-    let program = gpu.compile_for(plan, target).unwrap();
+    let program = gpu.compile_for(plan.into(), target).unwrap();
     let text = program.explain(0);
     if let Err(error) = program.run(&buffers) {
         panic!("{error}\n{text}");

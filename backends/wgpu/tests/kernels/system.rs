@@ -44,7 +44,7 @@ fn steps_follow_each_other_over_slabs() {
         externals: 2,
         slabs: vec![n * 4, n * 4 + 4096],
     };
-    let program = gpu.compile(plan).unwrap();
+    let program = gpu.compile(plan.into()).unwrap();
     assert!(gpu.pipelines() == 3, "equal kernels share a pipeline");
     assert!(!program.explain(0).is_empty());
     for round in 0..6 {
@@ -68,7 +68,7 @@ fn one_buffer_may_be_read_and_written_at_different_places() {
     let bindings = vec![stretch(e(0), 0, n), stretch(e(0), 1024, n), stretch(e(0), 2048, n)];
     let plan = Plan { steps: vec![step(kernel.clone(), bindings)], externals: 1, slabs: vec![] };
     let buffer = upload(gpu, &noise(3 * n, 1));
-    gpu.compile(plan).unwrap().run(std::slice::from_ref(&buffer)).unwrap();
+    gpu.compile(plan.into()).unwrap().run(std::slice::from_ref(&buffer)).unwrap();
     let got = download(gpu, &buffer);
     for i in 0..n {
         assert!((got[2 * n + i] - (got[i] + got[n + i])).abs() < 1e-6);
@@ -76,7 +76,7 @@ fn one_buffer_may_be_read_and_written_at_different_places() {
     // Only when it runs: three external slots, and two of them are the same buffer.
     let bindings = vec![stretch(e(0), 0, n), stretch(e(1), 1024, n), stretch(e(2), 2048, n)];
     let plan = Plan { steps: vec![step(kernel, bindings)], externals: 3, slabs: vec![] };
-    let program = gpu.compile(plan).unwrap();
+    let program = gpu.compile(plan.into()).unwrap();
     let (other, x) = (upload(gpu, &vec![0.0; 3 * n]), noise(3 * n, 1));
     program.run(&[buffer.clone(), buffer.clone(), other.clone()]).unwrap();
     program.run(&[buffer.clone(), buffer.clone(), buffer.clone()]).unwrap();
@@ -119,11 +119,11 @@ fn large_transfers_and_parts() {
 #[test]
 fn empty_kernels_and_programs_do_nothing() {
     let Some(gpu) = gpu() else { return };
-    gpu.compile(Plan { steps: vec![], externals: 0, slabs: vec![] }).unwrap().run(&[]).unwrap();
+    gpu.compile(Plan { steps: vec![], externals: 0, slabs: vec![] }.into()).unwrap().run(&[]).unwrap();
     let buffer = gpu.allocate(0).unwrap();
     let bindings = vec![stretch(Slot::External(0), 0, 0), stretch(Slot::External(1), 0, 0)];
     let plan = Plan { steps: vec![step(unary(0, Unary::Neg), bindings)], externals: 2, slabs: vec![] };
-    gpu.compile(plan).unwrap().run(&[buffer.clone(), gpu.allocate(0).unwrap()]).unwrap();
+    gpu.compile(plan.into()).unwrap().run(&[buffer.clone(), gpu.allocate(0).unwrap()]).unwrap();
     gpu.read(&buffer, 0, &mut []).unwrap();
 }
 
@@ -139,7 +139,8 @@ fn what_cannot_be_done_is_an_error() {
     assert!(!gpu.supports(DType::F64) && gpu.supports(DType::Bool));
     let kernel = map(4, &[DType::F64], vec![load(0, &[4]), Inst::Unary(Unary::Neg, 0)], DType::F64);
     let bindings = vec![stretch(Slot::External(0), 0, 8), stretch(Slot::External(1), 0, 8)];
-    let error = gpu.compile(Plan { steps: vec![step(kernel, bindings)], externals: 2, slabs: vec![] }).unwrap_err();
+    let error =
+        gpu.compile(Plan { steps: vec![step(kernel, bindings)], externals: 2, slabs: vec![] }.into()).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{error}");
     // Transfers.
     let buffer = gpu.allocate(16).unwrap();
@@ -149,12 +150,12 @@ fn what_cannot_be_done_is_an_error() {
     // Programs.
     let bindings = vec![stretch(Slot::External(0), 0, 4), stretch(Slot::External(1), 0, 4)];
     let plan = Plan { steps: vec![step(unary(4, Unary::Neg), bindings)], externals: 2, slabs: vec![] };
-    let program = gpu.compile(plan).unwrap();
+    let program = gpu.compile(plan.into()).unwrap();
     assert!(program.run(std::slice::from_ref(&buffer)).is_err());
     // A stretch beyond the buffer, which only the driver sees.
     let bindings = vec![stretch(Slot::External(0), 4096, 4), stretch(Slot::External(1), 0, 4)];
     let plan = Plan { steps: vec![step(unary(4, Unary::Neg), bindings)], externals: 2, slabs: vec![] };
-    let error = gpu.compile(plan).unwrap().run(&[buffer.clone(), gpu.allocate(16).unwrap()]).unwrap_err();
+    let error = gpu.compile(plan.into()).unwrap().run(&[buffer.clone(), gpu.allocate(16).unwrap()]).unwrap_err();
     assert!(matches!(error, Error::Backend { .. }), "{error}");
     // The device is still fine.
     program.run(&[buffer.clone(), gpu.allocate(16).unwrap()]).unwrap();
@@ -168,8 +169,9 @@ fn what_cannot_be_done_is_an_error() {
     let mut kernel = rows(&[4], &[], inputs, body, DType::F32);
     kernel.core = Core::Map;
     let bindings = (0..=many).map(|i| stretch(Slot::External(i), 0, 4)).collect();
-    let error =
-        gpu.compile(Plan { steps: vec![step(kernel, bindings)], externals: many + 1, slabs: vec![] }).unwrap_err();
+    let error = gpu
+        .compile(Plan { steps: vec![step(kernel, bindings)], externals: many + 1, slabs: vec![] }.into())
+        .unwrap_err();
     assert!(matches!(error, Error::Backend { .. }), "{error}");
 }
 
@@ -195,7 +197,7 @@ fn a_lost_device_is_an_error_everywhere() {
     let buffer = gpu.allocate(16).unwrap();
     let bindings = vec![stretch(Slot::External(0), 0, 4), stretch(Slot::External(1), 0, 4)];
     let plan = Plan { steps: vec![step(unary(4, Unary::Neg), bindings)], externals: 2, slabs: vec![] };
-    let program = gpu.compile(plan.clone()).unwrap();
+    let program = gpu.compile(plan.clone().into()).unwrap();
     gpu.destroy();
     let lost = |result: Result<(), Error>| assert!(matches!(result, Err(Error::DeviceLost { .. })), "{result:?}");
     lost(gpu.write(&buffer, 0, &[0; 4]));
