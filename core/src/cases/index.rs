@@ -16,6 +16,24 @@ pub(super) fn cases() -> Vec<Case> {
             .values_only(),
         Case::new("index_select", [table(), Input::ints(&[6], 5)], |x| x[0].index_select(0, &x[1])).exact(),
         Case::new("index_select axis 1", [table(), Input::ints(&[4], 3)], |x| x[0].index_select(1, &x[1])).exact(),
+        // Rows long enough to be copied whole, between rows of neighbours and outside.
+        Case::new(
+            "index_select of long rows",
+            [Input::floats(&[5, 37], -2.0, 2.0), Input::int_list(&[3, 3, 0, 4, 1])],
+            |x| x[0].index_select(0, &x[1]),
+        )
+        .exact(),
+        Case::new(
+            "index_select of long rows, outside",
+            [Input::ints(&[2, 3, 9], 90), Input::int_list(&[2, -1, 0, 3])],
+            |x| x[0].index_select(1, &x[1]),
+        )
+        .exact()
+        .values_only(),
+        Case::new("gather of long rows", [Input::floats(&[5, 37], -2.0, 2.0), Input::ints(&[4, 37], 5)], |x| {
+            x[0].gather(0, &x[1])
+        })
+        .exact(),
         Case::new("embedding", [table(), Input::ints(&[2, 4], 5)], |x| x[0].embedding(&x[1])).exact(),
         Case::new("one_hot", [Input::ints(&[7], 4)], |x| x[0].one_hot(4)).exact().values_only(),
         Case::new("scatter_sum axis 0", [table(), Input::ints(&[5, 3], 4)], |x| x[0].scatter_sum(0, &x[1], 4))

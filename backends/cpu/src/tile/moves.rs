@@ -202,6 +202,9 @@ fn blocks<T: Copy + Default, const N: usize>(
     }
 }
 
+/// Neighbouring elements from which on a gather works line by line: a row that one number names is copied whole.
+const LINE: usize = 8;
+
 /// Elements at a view's place moved by an index; NaN (0 for integers) where the index is out of range.
 #[inline(always)]
 pub(super) fn gather(tile: &mut Tile<'_>, op: &Op) {
@@ -209,6 +212,31 @@ pub(super) fn gather(tile: &mut Tile<'_>, op: &Op) {
     let n = tile.lanes(op.inner);
     let base = tile.source(Source::Input(input));
     let (access, start, fixed, _) = tile.access(access);
+    if dtype.size() == 4
+        && access.chain.is_empty()
+        && access.lanes.axes.last().is_some_and(|axis| axis.size >= LINE)
+        && let Some(still) = access.fixed.place(fixed)
+    {
+        let (numbers, out) = (tile.read::<u32>(index, n), tile.write::<u32>(op.result, n));
+        let outside = if dtype == DType::F32 { f32::NAN.to_bits() } else { 0 };
+        let valid = |number: u32| (number as usize) < size && !(signed && (number as i32) < 0);
+        let whole = access.lanes.lines(start, n, |lane, lanes, first, step| {
+            let (numbers, out) = (&numbers[lane..lane + lanes], &mut out[lane..lane + lanes]);
+            let (number, first) = (numbers[0], access.offset + still + first);
+            let same = numbers.iter().fold(true, |same, &other| same & (other == number));
+            match (same, valid(number), step) {
+                (true, false, _) => out.fill(outside),
+                (true, true, 1) => out.copy_from_slice(row(tile, input, first + number as isize * stride, lanes)),
+                _ => out.iter_mut().zip(numbers).enumerate().for_each(|(i, (out, &number))| {
+                    let at = first + i as isize * step + number as isize * stride;
+                    *out = if valid(number) { element(base, at) } else { outside };
+                }),
+            }
+        });
+        if whole {
+            return;
+        }
+    }
     let numbers = tile.numbers(n);
     access.indices(start, fixed, numbers);
     const OUTSIDE: isize = -2;
