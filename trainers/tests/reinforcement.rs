@@ -155,7 +155,17 @@ fn rewards_are_scaled_by_the_deviation_of_discounted_sums() {
     let mut apply = Program::inference(&device, |(reward, ended): (Tensor, Tensor)| {
         let (no, zero) = (ended.logical_and(&ended.logical_not()), reward.clone());
         let (observation, next, action) = (zero.clone(), zero.clone(), zero);
-        scale.apply(&Rollout { observation, next, action, terminated: ended, truncated: no, reward, allowed: None })
+        scale.apply(&Rollout {
+            observation,
+            next,
+            action,
+            terminated: ended,
+            truncated: no,
+            reward,
+            allowed: None,
+            noted: Vec::new(),
+            apart: None,
+        })
     });
     let rewards = |list: &[f32]| Tensor::from_vec(list.to_vec(), &[3, 1], &device);
     // Sums 1, 2.5 | 3: variance 13/18.
@@ -220,4 +230,61 @@ fn returns_of_fixed_numbers_move_and_are_shared_out_by_distance() {
     // Within the bounds the mean is that of the definition.
     let mean = floats(&support.mean(&Tensor::from_vec(moved(0.1, 0.5), &[5], &device).cast(DType::F32)))[0];
     near(&[mean], &[0.1 + 0.5 * (-0.1 - 0.1 + 0.15 + 0.1)], 1e-6);
+}
+
+/// Observations of two seeds with three environments each; what a step led to is what the next one saw unless the episode ended.
+#[test]
+fn values_of_what_follows_are_those_of_all_next_observations() {
+    let device = device();
+    device.seed(5).expect("seed");
+    let (steps, n, apart) = (40, 6, 16);
+    let cut = |step: usize, world: usize| (step + 3 * world) % apart == apart - 1;
+    let ended = |step: usize, world: usize| (step * 7 + world * 5) % 11 == 0;
+    let flags = |of: &dyn Fn(usize, usize) -> bool| {
+        let list: Vec<bool> = (0..steps * n).map(|i| of(i / n, i % n)).collect();
+        Tensor::from_vec(list, &[steps, n], &device)
+    };
+    let fresh = Tensor::randn(&[steps, n, 2], &device);
+    let next = Tensor::randn(&[steps, n, 2], &device);
+    Tensor::realize_all(&[fresh.clone(), next.clone()]).expect("numbers");
+    for (cuts, apart, ends) in
+        [(true, Some(apart), true), (true, Some(1), true), (false, None, true), (false, Some(500), false)]
+    {
+        let truncated = flags(&|step, world| cuts && cut(step, world));
+        let terminated = flags(&|step, world| ends && ended(step, world) && !cut(step, world));
+        let done = truncated.logical_or(&terminated);
+        let begins = done.slice(0, ..steps - 1).unsqueeze(-1);
+        let later = begins.select(fresh.slice(0, 1..), next.slice(0, ..steps - 1));
+        let observation = Tensor::cat(&[fresh.slice(0, ..1), later], 0);
+        let reward = Tensor::zeros(&[steps, n], &device);
+        let rollout = Rollout {
+            observation: observation.clone(),
+            action: reward.clone(),
+            reward,
+            terminated: terminated.clone(),
+            truncated,
+            next: next.clone(),
+            allowed: None,
+            noted: Vec::new(),
+            apart,
+        };
+        let rows = std::cell::Cell::new(0);
+        let value = |seen: &Tensor| {
+            rows.set(seen.size(1));
+            seen.square().sum(-1)
+        };
+        let seen = value(&Rollout::by_seed(&observation, 2)).reshape([2, steps, 3]);
+        let (found, valued) = (rollout.next_values(&seen, value), rows.get());
+        let expected = value(&Rollout::by_seed(&next, 2)).reshape([2, steps, 3]);
+        // After an end there is nothing to be valued.
+        let over = Rollout::by_seed(&terminated, 2).reshape([2, steps, 3]);
+        let zero = |x: &Tensor| floats(&over.select(0.0, x));
+        assert_eq!(zero(&found), zero(&expected), "{apart:?}");
+        let windows = match apart {
+            Some(1) => steps - 1,
+            Some(apart) => steps.div_ceil(apart),
+            None => 0,
+        };
+        assert_eq!(valued, 3 * (windows + 1), "{apart:?}");
+    }
 }

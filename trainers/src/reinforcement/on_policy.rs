@@ -1,18 +1,19 @@
 //! [`OnPolicy`]: the loop of algorithms that learn from what the present policy just did.
 //!
 //! An iteration is three programs, submitted without a readback: `rollout` (some steps of all environments, run until
-//! there are enough), `prepare` (values, advantages, statistics) and `epoch` (one pass over the shuffled rollout in
-//! minibatches, run as often as asked). Statistics are read once, at the end. An [`OnLearner`] is all that differs.
+//! there are enough), `prepare` (advantages, statistics, the order of all passes) and `learn` (one minibatch, run for all passes
+//! in one submission). Statistics are read once, at the end. An [`OnLearner`] is all that differs.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use anygrad_core::{Device, Error, Program, Result, Tensor, Tensors, Var};
+use anygrad_core::{DType, Device, Error, Program, Result, Tensor, Tensors, Var};
 
 use super::environment::{Environment, VectorEnvironment};
 use super::evaluate::Interval;
 use super::host::HostEnvironments;
-use super::rollout::{EPISODE_ROWS, Episodes, Rollout, check_finite};
+use super::rollout::{Choice, EPISODE_ROWS, Episodes, Rollout, check_finite};
+use super::shuffled::Shuffled;
 use super::source::Source;
 use super::space::Space;
 use crate::checkpoint;
@@ -46,6 +47,11 @@ impl Portions {
         (1..=16).rev().find(|chunk| self.rollout.is_multiple_of(*chunk)).unwrap_or(1)
     }
 
+    /// Minibatches of one iteration.
+    fn updates(&self) -> usize {
+        self.epochs * self.minibatches
+    }
+
     pub(super) fn validate(&self, name: &str) -> Result<()> {
         let fail = |message: String| Err(Error::data(name, message));
         let counts = [
@@ -72,15 +78,16 @@ impl Portions {
 
 /// An algorithm that learns from the rollouts of its own policy.
 pub trait OnLearner: Send + Sync + 'static {
-    /// What passes see of a rollout.
+    /// What passes see of a rollout: tensors `[seeds, rows, ..]`, all of as many rows. Rows are steps, neighbouring environments
+    /// (whose number divides that of the rows) beside each other, or something longer.
     type Batch: Tensors;
 
-    /// What is told of an iteration, one name per row: first what [`OnLearner::prepare`] tells, then [`OnLearner::epoch`].
+    /// What is told of an iteration, one name per row: first what [`OnLearner::prepare`] tells, then [`OnLearner::learn`].
     fn told(&self) -> &'static [&'static str];
 
-    /// What is kept of an action with exploration, and what the environment gets; `[n, ..]` both. `begins` `[n]` (bool): what is
-    /// seen is the beginning of an episode. `allowed` `[n, choices]` (bool): what may be chosen, if not everything.
-    fn explore(&self, observation: &Tensor, begins: &Tensor, allowed: Option<&Tensor>) -> (Tensor, Tensor);
+    /// An action with exploration. `begins` `[n]` (bool): what is seen is the beginning of an episode. `allowed` `[n, choices]`
+    /// (bool): what may be chosen, if not everything.
+    fn explore(&self, observation: &Tensor, begins: &Tensor, allowed: Option<&Tensor>) -> Choice;
 
     /// Whether it heeds what environments allow; if not, environments that do not allow everything are refused.
     fn heeds_masks(&self) -> bool {
@@ -96,8 +103,8 @@ pub trait OnLearner: Send + Sync + 'static {
     /// What is learned from a rollout, and what it tells, `[rows, seeds]`.
     fn prepare(&self, rollout: &Rollout) -> (Self::Batch, Tensor);
 
-    /// One pass in shuffled minibatches; assigns parameters and tells of the last one, `[rows, seeds]`.
-    fn epoch(&self, batch: &Self::Batch) -> Tensor;
+    /// Learns from a minibatch: assigns parameters and tells of it, `[rows, seeds]`. `last` (bool, `[1]`): a pass ends with it.
+    fn learn(&self, part: &Self::Batch, last: &Tensor) -> Tensor;
 
     /// All variables of networks and optimizers, by unique names.
     fn variables(&self) -> Vec<(String, Var)>;
@@ -135,8 +142,8 @@ pub struct OnPolicy<L: OnLearner> {
     /// Iterations done, one f32 (exact up to 2^24).
     done: Var,
     iteration: u64,
-    prepare: Program<'static, Vec<Rollout>, (L::Batch, [Tensor; 2])>,
-    epoch: Program<'static, L::Batch, Tensor>,
+    prepare: Program<'static, Vec<Rollout>, (Shuffled<L::Batch>, [Tensor; 2])>,
+    learn: Program<'static, Shuffled<L::Batch>, Tensor>,
 }
 
 impl<L: OnLearner> std::fmt::Debug for OnPolicy<L> {
@@ -201,20 +208,26 @@ impl<L: OnLearner> OnPolicy<L> {
     ) -> Result<OnPolicy<L>> {
         let episodes = Arc::new(Episodes::new(source.count(), portions.seeds, device)?);
         let done = Var::try_new(format!("{name}.iteration"), &Tensor::zeros(&[1], device))?;
+        // Which minibatch of an iteration is next.
+        let place = Var::try_new(format!("{name}.place"), &Tensor::full(&[1], 0.0, DType::I32, device))?;
         let prepare = {
-            let (learner, episodes) = (learner.clone(), episodes.clone());
+            let (learner, episodes, place) = (learner.clone(), episodes.clone(), place.clone());
             Program::inference(device, move |parts: Vec<Rollout>| {
                 let all = Rollout::join(&parts);
                 let (batch, told) = learner.prepare(&all.finite());
-                (batch, [episodes.count(&all), told])
+                place.assign(&place.get().zeros_like());
+                (Shuffled::new(batch, &portions), [episodes.count(&all), told])
             })
         };
-        let epoch = {
+        let learn = {
             let learner = learner.clone();
-            Program::training(device, move |batch: L::Batch| learner.epoch(&batch))
+            Program::training(device, move |batch: Shuffled<L::Batch>| {
+                let (part, last) = batch.part(&place, &portions);
+                learner.learn(&part, &last)
+            })
         };
         let device = device.clone();
-        Ok(OnPolicy { name, portions, device, source, learner, episodes, done, iteration: 0, prepare, epoch })
+        Ok(OnPolicy { name, portions, device, source, learner, episodes, done, iteration: 0, prepare, learn })
     }
 
     /// The networks.
@@ -244,7 +257,7 @@ impl<L: OnLearner> OnPolicy<L> {
         self.learner.begin((self.iteration as f64 / self.iterations() as f64).min(1.0))?;
         let rollouts = self.source.rollout(self.portions.rollout)?;
         let (batch, [counts, first]) = self.prepare.run(rollouts)?;
-        let last = self.epoch.run_times(self.portions.epochs, batch)?;
+        let last = self.learn.run_times(self.portions.updates(), batch)?;
         let (counts, mut told) = (counts.to_f64()?, first.to_f64()?);
         told.extend(last.to_f64()?);
         let row = |i: usize| counts[i * self.portions.seeds..(i + 1) * self.portions.seeds].to_vec();
@@ -268,7 +281,7 @@ impl<L: OnLearner> OnPolicy<L> {
         let mut text = format!("rollout, {} times: {}\n", parts.len(), self.source.explain()?);
         text += &format!("prepare: {}\n", self.prepare.explain(&parts)?);
         let (batch, _) = self.prepare.run(parts)?;
-        text += &format!("epoch, {} times: {}", self.portions.epochs, self.epoch.explain(&batch)?);
+        text += &format!("learn, {} times: {}", self.portions.updates(), self.learn.explain(&batch)?);
         Ok(text)
     }
 
@@ -281,7 +294,7 @@ impl<L: OnLearner> OnPolicy<L> {
         let mut text = format!("rollout, {} times: {}\n", parts.len(), self.source.profile()?);
         text += &format!("prepare: {}\n", self.prepare.profile(&parts)?);
         let (batch, _) = self.prepare.run(parts)?;
-        text += &format!("epoch, {} times: {}", self.portions.epochs, self.epoch.profile(&batch)?);
+        text += &format!("learn, {} times: {}", self.portions.updates(), self.learn.profile(&batch)?);
         Ok(text)
     }
 
@@ -334,12 +347,4 @@ impl<L: OnLearner> OnPolicy<L> {
         self.iteration = self.done.get().item()? as u64;
         Ok(())
     }
-}
-
-/// `[seeds, batch, ..]` in random order, the same for all seeds, in `minibatches` equal parts.
-pub(super) fn shuffled<B: Tensors>(batch: &B, (size, minibatches): (usize, usize), device: &Device) -> Vec<B> {
-    let order = Tensor::permutation(size, device);
-    let all = batch.map(&mut |x| x.index_select(1, &order));
-    let length = size / minibatches;
-    (0..size).step_by(length).map(|start| all.map(&mut |x| x.narrow(1, start, length))).collect()
 }

@@ -8,6 +8,7 @@ use super::distribution::{Categorical, DiagonalGaussian, Distribution};
 use super::evaluate::Actor;
 use super::network::{Layers, Network, Start};
 use super::normalizer::Normalizer;
+use super::rollout::Choice;
 use super::space::Space;
 
 /// What turns a network's outputs into a distribution over actions, and these into what an environment takes; one per seed.
@@ -66,11 +67,14 @@ impl Head {
         }
     }
 
-    /// What is kept of actions `[seeds, batch, ..]`, and what the environment gets, `[seeds * batch, ..]` both.
+    /// A random action; its log-probability is noted.
     #[track_caller]
-    pub(super) fn kept_and_acted(&self, action: &Tensor) -> (Tensor, Tensor) {
-        let flat = [&[action.size(0) * action.size(1)][..], &action.shape()[2..]].concat();
-        (action.reshape(flat.as_slice()), self.for_environment(action))
+    pub(super) fn choose(&self, distribution: &Distribution) -> Choice {
+        let action = distribution.sample();
+        let n = action.size(0) * action.size(1);
+        let flat = [&[n][..], &action.shape()[2..]].concat();
+        let noted = vec![distribution.log_probability(&action).reshape([n])];
+        Choice { kept: action.reshape(flat.as_slice()), acted: self.for_environment(&action), noted }
     }
 }
 
@@ -138,10 +142,10 @@ impl Policy {
         self.head.for_environment(action)
     }
 
-    /// What is kept of random actions, and what the environment gets, `[n, ..]` both.
+    /// A random action of this policy's `distribution`; its log-probability is noted.
     #[track_caller]
-    pub(super) fn explore(&self, observation: &Tensor, allowed: Option<&Tensor>) -> (Tensor, Tensor) {
-        self.head.kept_and_acted(&self.distribution(observation, allowed).sample())
+    pub(super) fn choose(&self, distribution: &Distribution) -> Choice {
+        self.head.choose(distribution)
     }
 }
 

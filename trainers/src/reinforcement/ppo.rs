@@ -14,10 +14,10 @@ use super::distribution::Distribution;
 use super::environment::Environment;
 use super::host::HostEnvironments;
 use super::normalizer::{Normalizer, RewardScale};
-use super::on_policy::{OnLearner, OnPolicy, shuffled};
+use super::on_policy::{OnLearner, OnPolicy};
 use super::policy::{ActorCritic, inputs};
 use super::returns::Experience;
-use super::rollout::Rollout;
+use super::rollout::{Choice, Rollout};
 use super::space::Space;
 pub use config::PpoConfig;
 
@@ -126,8 +126,12 @@ impl OnLearner for PpoLearner {
         &["explained", "loss.policy", "loss.value", "entropy", "divergence", "clipped"]
     }
 
-    fn explore(&self, observation: &Tensor, _: &Tensor, allowed: Option<&Tensor>) -> (Tensor, Tensor) {
-        self.agent.actor.explore(observation, allowed)
+    fn explore(&self, observation: &Tensor, _: &Tensor, allowed: Option<&Tensor>) -> Choice {
+        let (agent, n) = (&self.agent, observation.size(0));
+        let inputs = agent.actor.inputs(observation);
+        let mut choice = agent.actor.choose(&agent.actor.distribution_of(&inputs, allowed));
+        choice.noted.push(agent.value_of(&inputs).reshape([n]));
+        choice
     }
 
     fn heeds_masks(&self) -> bool {
@@ -147,24 +151,23 @@ impl OnLearner for PpoLearner {
         self.passes.begin();
         let by_seed = |x: &Tensor| Rollout::by_seed(x, seeds);
         let flat = |x: &Tensor| {
-            let x = by_seed(x);
             let rest = &x.shape()[2..];
-            x.reshape([&[seeds * environments * rollout][..], rest].concat().as_slice())
+            x.reshape([&[x.size(0) * x.size(1)][..], rest].concat().as_slice())
         };
-        let agent = &self.agent;
-        let (observation, action) = (agent.actor.inputs(&flat(&all.observation)), by_seed(&all.action));
-        let value = agent.value_of(&observation);
-        let next_value = agent.value(&flat(&all.next));
-        let allowed = all.allowed.as_ref().map(by_seed);
-        let log_probability = agent.actor.distribution_of(&observation, allowed.as_ref()).log_probability(&action);
-        agent.take_note(&flat(&all.observation));
-        let reward = self.rewards.as_ref().map_or_else(|| by_seed(&all.reward), |scale| scale.apply(all));
         // [seeds, steps, environments]
         let steps = |x: &Tensor| x.reshape([seeds, rollout, environments]);
+        let agent = &self.agent;
+        let seen = flat(&by_seed(&all.observation));
+        let (observation, action) = (agent.actor.inputs(&seen), by_seed(&all.action));
+        let [log_probability, value] = [0, 1].map(|i| by_seed(&all.noted[i]));
+        let next_value = all.next_values(&steps(&value), |seen| agent.value(&flat(seen)));
+        let allowed = all.allowed.as_ref().map(by_seed);
+        agent.take_note(&seen);
+        let reward = self.rewards.as_ref().map_or_else(|| by_seed(&all.reward), |scale| scale.apply(all));
         let experience = Experience {
             reward: &steps(&reward),
             value: &steps(&value),
-            next_value: &steps(&next_value),
+            next_value: &next_value,
             terminated: &steps(&by_seed(&all.terminated)),
             truncated: &steps(&by_seed(&all.truncated)),
         };
@@ -174,21 +177,16 @@ impl OnLearner for PpoLearner {
         (Batch { observation, action, log_probability, advantage, returns, value, allowed }, explained)
     }
 
-    fn epoch(&self, batch: &Batch) -> Tensor {
+    fn learn(&self, part: &Batch, last: &Tensor) -> Tensor {
         let (config, adam) = (&self.config, &self.adam);
         let flat = [adam.all().clone()].into_iter().chain(adam.moments());
         let flat = flat.filter(|var| config.max_divergence.is_some() && var.len() == adam.all().len());
         let before: Vec<(Var, Tensor)> = flat.map(|var| (var.clone(), var.get())).collect();
-        let mut last = None;
-        for part in shuffled(batch, (batch.value.size(1), config.minibatches), batch.value.device()) {
-            let distribution = self.agent.actor.distribution_of(&part.observation, part.allowed.as_ref());
-            let (loss, told) = loss(&distribution, &self.agent.value_of(&part.observation), &part, config);
-            adam.apply(&self.clip.apply(adam, &loss.gradients(&self.parameters)));
-            last = Some(told);
-        }
-        let told = last.unwrap_or_else(|| batch.value.clone());
+        let distribution = self.agent.actor.distribution_of(&part.observation, part.allowed.as_ref());
+        let (loss, told) = loss(&distribution, &self.agent.value_of(&part.observation), part, config);
+        adam.apply(&self.clip.apply(adam, &loss.gradients(&self.parameters)));
         match config.max_divergence {
-            Some(limit) => self.passes.finish(adam, &self.clip, &before, &told, limit),
+            Some(limit) => self.passes.finish((adam, &self.clip), &before, &told, (last, limit)),
             None => told,
         }
     }
@@ -211,7 +209,7 @@ pub(super) fn explained(advantage: &Tensor, returns: &Tensor) -> Tensor {
 struct Passes {
     /// 1 or 0, `[seeds]`.
     on: Var,
-    /// Of the last pass that counted, `[5, seeds]`.
+    /// Of the last update that counted, `[5, seeds]`.
     told: Var,
 }
 
@@ -226,8 +224,15 @@ impl Passes {
         self.on.assign(&self.on.get().ones_like());
     }
 
-    /// Takes back what a pass did to agents that had stopped, and stops those that moved too far; returns what is told.
-    fn finish(&self, adam: &Adam, clip: &ClipBySeed, before: &[(Var, Tensor)], told: &Tensor, limit: f64) -> Tensor {
+    /// Takes back what an update did to agents that had stopped and, after the `last` of a pass, stops those that moved too far;
+    /// returns what is told.
+    fn finish(
+        &self,
+        (adam, clip): (&Adam, &ClipBySeed),
+        before: &[(Var, Tensor)],
+        told: &Tensor,
+        (last, limit): (&Tensor, f64),
+    ) -> Tensor {
         let on = self.on.get();
         let kept = clip.by_element(&on).gt(0.5);
         for (var, old) in before {
@@ -236,7 +241,8 @@ impl Passes {
         }
         let told = on.gt(0.5).unsqueeze(0).select(told, self.told.get());
         self.told.assign(&told);
-        self.on.assign(&(on * told.index_axis(0, 3).le(limit).cast(DType::F32)));
+        let near = told.index_axis(0, 3).le(limit).logical_or(&last.logical_not());
+        self.on.assign(&(on * near.cast(DType::F32)));
         told
     }
 }

@@ -12,10 +12,10 @@ use super::evaluate::Actor;
 use super::host::HostEnvironments;
 use super::network::{Layers, Network, Start};
 use super::off_policy::random_actions;
-use super::on_policy::{OnLearner, OnPolicy, Portions, shuffled};
+use super::on_policy::{OnLearner, OnPolicy, Portions};
 use super::policy::by_seed;
 use super::returns::Experience;
-use super::rollout::Rollout;
+use super::rollout::{Choice, Rollout};
 use super::space::Space;
 use crate::optim::{Adam, AdamConfig, Optimizer};
 
@@ -171,11 +171,11 @@ impl OnLearner for PqnLearner {
         &["value", "loss"]
     }
 
-    fn explore(&self, observation: &Tensor, _: &Tensor, _: Option<&Tensor>) -> (Tensor, Tensor) {
+    fn explore(&self, observation: &Tensor, _: &Tensor, _: Option<&Tensor>) -> Choice {
         let (n, device) = (observation.size(0), observation.device());
         let random = random_actions(&self.actions, n, device);
         let action = Tensor::rand(&[n], device).lt(self.chance.get()).select(&random, self.act(observation, None, &[]));
-        (action.clone(), action)
+        (action.clone(), action).into()
     }
 
     fn begin(&self, progress: f64) -> Result<()> {
@@ -193,9 +193,10 @@ impl OnLearner for PqnLearner {
         let Portions { seeds, environments, rollout, .. } = self.config.portions;
         let part = |x: &Tensor| Rollout::by_seed(x, seeds);
         let steps = |x: &Tensor| x.reshape([seeds, rollout, environments]);
-        let best = |x: &Tensor| steps(&self.network.forward(&part(x).flatten(2)).max(-1));
+        let best = |x: &Tensor| self.network.forward(&x.flatten(2)).max(-1);
         // The lambda-returns of equation 6 are those of [`Experience`] with the largest values as the policy's.
-        let (value, next_value) = (best(&all.observation), best(&all.next));
+        let value = steps(&best(&part(&all.observation)));
+        let next_value = all.next_values(&value, best);
         let experience = Experience {
             reward: &steps(&part(&all.reward)),
             value: &value,
@@ -209,17 +210,12 @@ impl OnLearner for PqnLearner {
         (Batch { observation, action: part(&all.action), goal: goal.clone() }, goal.mean(-1).unsqueeze(0))
     }
 
-    fn epoch(&self, batch: &Batch) -> Tensor {
-        let mut last = None;
-        let parts = (batch.goal.size(1), self.config.portions.minibatches);
-        for part in shuffled(batch, parts, batch.goal.device()) {
-            let values = self.network.forward(&part.observation);
-            let chosen = (&values * part.action.one_hot(values.size(-1)).cast(DType::F32)).sum(-1);
-            let loss = (chosen - &part.goal).square().mean(-1);
-            self.adam.apply(&self.clip.apply(&self.adam, &loss.sum(..).gradients(&self.parameters)));
-            last = Some(loss.detach());
-        }
-        last.unwrap_or_else(|| batch.goal.mean(-1)).unsqueeze(0)
+    fn learn(&self, part: &Batch, _: &Tensor) -> Tensor {
+        let values = self.network.forward(&part.observation);
+        let chosen = (&values * part.action.one_hot(values.size(-1)).cast(DType::F32)).sum(-1);
+        let loss = (chosen - &part.goal).square().mean(-1);
+        self.adam.apply(&self.clip.apply(&self.adam, &loss.sum(..).gradients(&self.parameters)));
+        loss.detach().unsqueeze(0)
     }
 
     fn variables(&self) -> Vec<(String, Var)> {

@@ -5,6 +5,24 @@ use anygrad_core::{DType, Error, Result, Tensor, Tensors, Var};
 use super::environment::VectorEnvironment;
 use super::returns::running_sum;
 
+/// What to do, seeing something.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// What is kept of the action, `[n, ..]`.
+    pub kept: Tensor,
+    /// What the environment gets, `[n, ..]`.
+    pub acted: Tensor,
+    /// What else is kept, `[n, ..]` each: numbers that learning would have to compute again.
+    pub noted: Vec<Tensor>,
+}
+
+impl From<(Tensor, Tensor)> for Choice {
+    /// What is kept of the action and what the environment gets, and nothing else.
+    fn from((kept, acted): (Tensor, Tensor)) -> Choice {
+        Choice { kept, acted, noted: Vec::new() }
+    }
+}
+
 /// Steps of `n` environments; each tensor is `[steps, n, ..]`.
 #[derive(Clone, Debug)]
 pub struct Rollout {
@@ -22,6 +40,10 @@ pub struct Rollout {
     pub next: Tensor,
     /// Bool `[steps, n, choices]`: what could be chosen, if not everything.
     pub allowed: Option<Tensor>,
+    /// What else was kept of choices; see [`Choice::noted`].
+    pub noted: Vec<Tensor>,
+    /// Steps from one truncation of an environment to its next, at least; none: episodes are never cut off.
+    pub apart: Option<usize>,
 }
 
 impl Tensors for Rollout {
@@ -33,36 +55,38 @@ impl Tensors for Rollout {
             terminated: f(&self.terminated),
             truncated: f(&self.truncated),
             next: f(&self.next),
-            allowed: self.allowed.as_ref().map(f),
+            allowed: self.allowed.as_ref().map(&mut *f),
+            noted: self.noted.iter().map(f).collect(),
+            apart: self.apart,
         }
     }
 }
 
 impl Rollout {
-    /// Traces `steps` steps; `act` turns an observation `[n, ..]` into what is kept of the action `[n, ..]` and what the
-    /// environment gets.
+    /// Traces `steps` steps; `act` chooses by an observation `[n, ..]`.
     #[must_use]
     #[track_caller]
-    pub fn collect(
+    pub fn collect<C: Into<Choice>>(
         environment: &VectorEnvironment,
         steps: usize,
-        mut act: impl FnMut(&Tensor) -> (Tensor, Tensor),
+        mut act: impl FnMut(&Tensor) -> C,
     ) -> Rollout {
         let mut all: [Vec<Tensor>; 6] = Default::default();
-        let mut masks = Vec::new();
+        let (mut masks, mut notes) = (Vec::new(), Vec::new());
         for _ in 0..steps {
             masks.extend(environment.allowed());
             let observation = environment.observe();
-            let (action, acted) = act(&observation);
             // Learning happens from what was seen, not through the world: no gradient passes from here to the policy.
-            let (action, acted) = (action.detach(), acted.detach());
-            let step = environment.step(&acted);
-            let parts = [observation, action, step.reward, step.terminated, step.truncated, step.next];
+            let Choice { kept, acted, noted } = act(&observation).into();
+            notes.push(noted);
+            let step = environment.step(&acted.detach());
+            let parts = [observation, kept.detach(), step.reward, step.terminated, step.truncated, step.next];
             all.iter_mut().zip(parts).for_each(|(list, part)| list.push(part));
         }
         let [observation, action, reward, terminated, truncated, next] = all.map(|list| Tensor::stack(&list, 0));
         let allowed = (!masks.is_empty()).then(|| Tensor::stack(&masks, 0));
-        Rollout { observation, action, reward, terminated, truncated, next, allowed }
+        let (noted, apart) = (stacked(&notes), environment.environment().time_limit());
+        Rollout { observation, action, reward, terminated, truncated, next, allowed, noted, apart }
     }
 
     /// One after the other.
@@ -83,7 +107,42 @@ impl Rollout {
             truncated: join(|r| &r.truncated),
             next: join(|r| &r.next),
             allowed: masks.map(one),
+            noted: (0..parts[0].noted.len()).map(|i| one(parts.iter().map(|part| &part.noted[i]).collect())).collect(),
+            apart: parts[0].apart,
         }
+    }
+
+    /// The value of what each step led to, `[seeds, steps, environments]`, if `value` (of the same shape) is that of what was
+    /// seen before each step and `of` values observations `[seeds, batch, ..]` as `[seeds, batch]`.
+    ///
+    /// What a step led to is what the next one saw, unless an episode ended. Of those that ended by being cut off there is at
+    /// most one per environment in [`Rollout::apart`] steps, so a few observations are valued instead of all.
+    #[must_use]
+    #[track_caller]
+    pub fn next_values(&self, value: &Tensor, of: impl Fn(&Tensor) -> Tensor) -> Tensor {
+        let [seeds, steps, n] = [0, 1, 2].map(|axis| value.size(axis));
+        let window = self.apart.unwrap_or(steps).clamp(1, steps);
+        let windows = if self.apart.is_some() { steps.div_ceil(window) } else { 0 };
+        if windows * 8 > steps {
+            return of(&Rollout::by_seed(&self.next, seeds)).reshape([seeds, steps, n]);
+        }
+        let stretches = || (0..windows).map(|i| (i * window, window.min(steps - i * window)));
+        let cut = |(start, length)| {
+            let truncated = self.truncated.narrow(0, start, length);
+            let rest = vec![1; self.next.rank() - 2];
+            let mask = truncated.reshape([truncated.shape(), &rest[..]].concat().as_slice());
+            mask.select(self.next.narrow(0, start, length), 0.0).sum(0)
+        };
+        let rows: Vec<Tensor> = stretches().map(cut).chain([self.next.index_axis(0, -1)]).collect();
+        let rows = of(&Rollout::by_seed(&Tensor::stack(&rows, 0), seeds)).reshape([seeds, windows + 1, n]);
+        let later = Tensor::cat(&[value.slice(1, 1..), rows.slice(1, -1..)], 1);
+        if windows == 0 {
+            return later;
+        }
+        let cut = |(i, (_, length))| rows.narrow(1, i, 1).expand([seeds, length, n]);
+        let cut: Vec<Tensor> = stretches().enumerate().map(cut).collect();
+        let truncated = Rollout::by_seed(&self.truncated, seeds).reshape([seeds, steps, n]);
+        truncated.select(Tensor::cat(&cut, 1), later)
     }
 
     /// The same with 0 for numbers that are not finite: what is learned stays finite while the error is on its way.
@@ -99,6 +158,12 @@ impl Rollout {
         let x = x.reshape([&[steps, seeds, n][..], rest].concat().as_slice()).movedim(1, 0);
         x.reshape([&[seeds, steps * n][..], rest].concat().as_slice())
     }
+}
+
+/// Lists of equal lengths, each with one element per step: each joined over the steps.
+pub(super) fn stacked(steps: &[Vec<Tensor>]) -> Vec<Tensor> {
+    let count = steps.first().map_or(0, Vec::len);
+    (0..count).map(|i| Tensor::stack(&steps.iter().map(|step| step[i].detach()).collect::<Vec<_>>(), 0)).collect()
 }
 
 /// 0 for numbers that are not finite.

@@ -7,21 +7,22 @@ use anygrad_core::{DType, Device, Program, Result, Tensor, Tensors, Var};
 use super::environment::VectorEnvironment;
 use super::host::HostEnvironments;
 use super::on_policy::OnLearner;
-use super::rollout::Rollout;
+use super::rollout::{Choice, Rollout, stacked};
 
 /// Worlds, and the program that acts in them.
 #[derive(Debug)]
 pub(crate) enum Source {
     /// Some steps per run.
     Device { worlds: VectorEnvironment, steps: usize, program: Program<'static, (), Rollout> },
-    /// One action per run: what is kept of it, and what the environment gets.
+    /// One action per run.
     Host {
         worlds: Box<HostEnvironments>,
         seen: Option<Vec<f32>>,
         device: Device,
         /// Which worlds begin an episode.
         begins: Vec<bool>,
-        program: Program<'static, [Tensor; 2], [Tensor; 2]>,
+        /// From what is seen and which worlds begin to what is kept of actions, what the worlds get, and what else is kept.
+        program: Program<'static, [Tensor; 2], Vec<Tensor>>,
     },
 }
 
@@ -41,8 +42,8 @@ impl Source {
 
     pub(crate) fn on_host(worlds: HostEnvironments, learner: Arc<impl OnLearner>, device: &Device) -> Source {
         let program = Program::inference(device, move |[observation, begins]: [Tensor; 2]| {
-            let (kept, acted) = learner.explore(&observation, &begins, None);
-            [kept, acted.cast(DType::F32)]
+            let Choice { kept, acted, noted } = learner.explore(&observation, &begins, None);
+            [kept, acted.cast(DType::F32)].into_iter().chain(noted).collect()
         });
         Source::Host { worlds: Box::new(worlds), seen: None, begins: Vec::new(), device: device.clone(), program }
     }
@@ -109,18 +110,19 @@ fn host_rollout(
     worlds: &mut HostEnvironments,
     (mut now, begins): (Vec<f32>, &mut Vec<bool>),
     device: &Device,
-    program: &mut Program<'static, [Tensor; 2], [Tensor; 2]>,
+    program: &mut Program<'static, [Tensor; 2], Vec<Tensor>>,
     steps: usize,
 ) -> Result<(Rollout, Vec<f32>)> {
     let shape = worlds.observation_space().shape();
     let at_once = [&[worlds.count()][..], &shape].concat();
     let all = [&[steps, worlds.count()][..], &shape].concat();
-    let mut actions = Vec::with_capacity(steps);
+    let mut kept = Vec::with_capacity(steps);
     let (mut observations, mut rewards, mut nexts) = (Vec::new(), Vec::new(), Vec::new());
     let (mut terminated, mut truncated) = (Vec::new(), Vec::new());
     for _ in 0..steps {
         let flags = Tensor::try_from_slice(begins, &[worlds.count()], device)?;
-        let [kept, acted] = program.run([Tensor::try_from_slice(&now, &at_once, device)?, flags])?;
+        let mut chosen = program.run([Tensor::try_from_slice(&now, &at_once, device)?, flags])?;
+        let acted = chosen.remove(1);
         begins.clear();
         observations.append(&mut now);
         for outcome in worlds.step(&acted.to_vec::<f32>()?)? {
@@ -131,17 +133,21 @@ fn host_rollout(
             truncated.push(outcome.step.truncated);
             now.extend(outcome.now);
         }
-        actions.push(kept);
+        kept.push(chosen);
     }
     let flags = |list: &[bool]| Tensor::try_from_slice(list, &[steps, worlds.count()], device);
+    let mut kept = stacked(&kept);
     let rollout = Rollout {
         observation: Tensor::try_from_slice(&observations, &all, device)?,
-        action: Tensor::stack(&actions, 0),
+        action: kept.remove(0),
         reward: Tensor::try_from_slice(&rewards, &[steps, worlds.count()], device)?,
         terminated: flags(&terminated)?,
         truncated: flags(&truncated)?,
         next: Tensor::try_from_slice(&nexts, &all, device)?,
         allowed: None,
+        noted: kept,
+        // A world of one's own may be cut off at any step.
+        apart: Some(1),
     };
     Tensor::realize_all(&rollout.list())?;
     Ok((rollout, now))

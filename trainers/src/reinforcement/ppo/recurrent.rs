@@ -18,10 +18,10 @@ use crate::reinforcement::environment::Environment;
 use crate::reinforcement::evaluate::Actor;
 use crate::reinforcement::host::HostEnvironments;
 use crate::reinforcement::network::{Activation, Layers, Mlp, Network, Start};
-use crate::reinforcement::on_policy::{OnLearner, OnPolicy, shuffled};
+use crate::reinforcement::on_policy::{OnLearner, OnPolicy};
 use crate::reinforcement::policy::{Head, by_seed};
 use crate::reinforcement::returns::Experience;
-use crate::reinforcement::rollout::Rollout;
+use crate::reinforcement::rollout::{Choice, Rollout};
 use crate::reinforcement::space::Space;
 
 /// What a [`RecurrentPpo`] does.
@@ -254,13 +254,16 @@ impl OnLearner for RecurrentLearner {
         &["explained", "loss.policy", "loss.value", "entropy", "divergence", "clipped"]
     }
 
-    fn explore(&self, observation: &Tensor, begins: &Tensor, allowed: Option<&Tensor>) -> (Tensor, Tensor) {
+    fn explore(&self, observation: &Tensor, begins: &Tensor, allowed: Option<&Tensor>) -> Choice {
         let (seeds, n) = (self.config.ppo.seeds, self.config.ppo.environments);
         let goes_on = begins.logical_not().cast(DType::F32).reshape([1, seeds, n, 1]);
         let gates = self.net.gates(&by_seed(observation, seeds));
         let state = self.net.remember(&gates, &(self.now.get() * goes_on));
         self.now.assign(&state);
-        self.net.head.kept_and_acted(&self.net.heads(&state.index_axis(0, 0), allowed).0.sample())
+        let (distribution, value) = self.net.heads(&state.index_axis(0, 0), allowed);
+        let mut choice = self.net.head.choose(&distribution);
+        choice.noted.push(value.reshape([seeds * n]));
+        choice
     }
 
     fn heeds_masks(&self) -> bool {
@@ -290,58 +293,49 @@ impl OnLearner for RecurrentLearner {
         let states = self.net.unroll(&observation, &start, &goes_on);
         let flat = |x: &Tensor| x.reshape([seeds, rollout * n, x.size(-1)]);
         let memory = self.config.memory;
-        let allowed = all.allowed.as_ref().map(|x| Rollout::by_seed(x, seeds));
-        let (distribution, value) = self.net.heads(&flat(&states.index_axis(0, 0)), allowed.as_ref());
+        let [log_probability, value] = [0, 1].map(|i| steps(&all.noted[i]));
         // What an episode would have led to is valued with what was remembered then.
         let after = self.net.remember(&self.net.gates(&flat(&next)), &states.reshape([2, seeds, rollout * n, memory]));
         let next_value = self.net.heads(&after.index_axis(0, 0), None).1;
-        let action = Rollout::by_seed(&all.action, seeds);
-        let log_probability = distribution.log_probability(&action);
         let cube = |x: &Tensor| x.reshape([seeds, rollout, n]);
         let experience = Experience {
             reward: &steps(&all.reward),
-            value: &cube(&value),
+            value: &value,
             next_value: &cube(&next_value),
             terminated: &steps(&all.terminated),
             truncated: &steps(&all.truncated),
         };
         let advantage = experience.advantages(gamma, lambda, 1);
-        let returns = &advantage + cube(&value);
+        let returns = &advantage + &value;
         let explained = explained(&advantage.flatten(1), &returns.flatten(1));
         let sequences = |x: &Tensor| x.movedim(1, 2);
         let steps = Batch {
             observation: sequences(&observation),
             action: sequences(&steps(&all.action)),
-            log_probability: sequences(&cube(&log_probability)),
+            log_probability: sequences(&log_probability),
             advantage: sequences(&advantage),
             returns: sequences(&returns),
-            value: sequences(&cube(&value)),
+            value: sequences(&value),
             allowed: all.allowed.as_ref().map(|x| sequences(&steps(x))),
         };
         (Sequences { steps, goes_on: sequences(&goes_on), start: start.movedim(0, 2) }, explained)
     }
 
-    fn epoch(&self, batch: &Sequences) -> Tensor {
+    fn learn(&self, part: &Sequences, _: &Tensor) -> Tensor {
         let config = &self.config.ppo;
-        let mut last = None;
-        for part in shuffled(batch, (config.environments, config.minibatches), batch.goes_on.device()) {
-            let steps = |x: &Tensor| x.movedim(1, 2);
-            let states =
-                self.net.unroll(&steps(&part.steps.observation), &part.start.movedim(2, 0), &steps(&part.goes_on));
-            let flat = part.steps.map(&mut |x| {
-                let x = steps(x);
-                let rest = &x.shape()[3..];
-                x.reshape([&[x.size(0), x.size(1) * x.size(2)][..], rest].concat().as_slice())
-            });
-            let hidden = states.index_axis(0, 0);
-            let (distribution, value) = self
-                .net
-                .heads(&hidden.reshape([config.seeds, flat.value.size(1), hidden.size(-1)]), flat.allowed.as_ref());
-            let (loss, told) = loss(&distribution, &value, &flat, config);
-            self.adam.apply(&self.clip.apply(&self.adam, &loss.gradients(&self.parameters)));
-            last = Some(told);
-        }
-        last.unwrap_or_else(|| batch.goes_on.clone())
+        let steps = |x: &Tensor| x.movedim(1, 2);
+        let states = self.net.unroll(&steps(&part.steps.observation), &part.start.movedim(2, 0), &steps(&part.goes_on));
+        let flat = part.steps.map(&mut |x| {
+            let x = steps(x);
+            let rest = &x.shape()[3..];
+            x.reshape([&[x.size(0), x.size(1) * x.size(2)][..], rest].concat().as_slice())
+        });
+        let hidden = states.index_axis(0, 0);
+        let (distribution, value) =
+            self.net.heads(&hidden.reshape([config.seeds, flat.value.size(1), hidden.size(-1)]), flat.allowed.as_ref());
+        let (loss, told) = loss(&distribution, &value, &flat, config);
+        self.adam.apply(&self.clip.apply(&self.adam, &loss.gradients(&self.parameters)));
+        told
     }
 
     fn variables(&self) -> Vec<(String, Var)> {
