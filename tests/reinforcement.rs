@@ -206,7 +206,7 @@ fn images_are_seen_by_convolutions_of_each_seed() {
 }
 
 #[test]
-fn algorithms_for_real_actions_solve_their_identity() {
+fn algorithms_for_real_actions_solve_their_identity_also_delayed() {
     let _turn = alone();
     let device = device(4);
     let mut sac = SacConfig { learning_rate: 3e-3, hidden: vec![32], ..SacConfig::default() };
@@ -236,8 +236,24 @@ fn algorithms_for_real_actions_solve_their_identity() {
         agents.train(500, &mut silent).expect("training");
         solved(agents.learner(), world, -0.2, &device);
     }
-    for config in [twin, single] {
-        let world = IdentityBox::default();
+    // A reward that arrives one step later says nothing of the action before it: values must look two steps ahead, and actions
+    // of policies that are not random by nature must lie far enough apart for what each earned to stand out.
+    let late = |config: &Td3Config| {
+        let common = OffPolicyConfig {
+            seeds: 2,
+            environments: 4,
+            n_step: 2,
+            steps: 16_000,
+            capacity: 3000,
+            batch: 128,
+            gamma: 0.8,
+            warm_up: 2000,
+            ..config.common.clone()
+        };
+        Td3Config { exploration: 0.4, common, ..config.clone() }
+    };
+    for (delay, config) in [(1, late(&twin)), (1, late(&single)), (0, twin), (0, single)] {
+        let world = IdentityBox { delay };
         let mut td3 = Td3::new(world, config, &device).expect("td3");
         td3.train(500, &mut silent).expect("training");
         solved(td3.learner(), world, -0.2, &device);
