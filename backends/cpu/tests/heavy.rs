@@ -98,6 +98,21 @@ fn products() {
 }
 
 #[test]
+fn products_of_a_matrix_with_itself() {
+    for (n, k) in [(1, 1), (5, 3), (37, 12), (150, 40), (130, 5000), (300, 400)] {
+        for swap in [[false, true], [true, false]] {
+            for dtype in [DType::F32, DType::F64, DType::F16] {
+                let mut kernel = matmul(&[], n, n, k, dtype, swap, true);
+                let Core::Matmul(product) = &mut kernel.core else { unreachable!("it is a product") };
+                product.b.input = 0;
+                let epsilon = kernel.core_dtype().epsilon();
+                check(&kernel, &fill(&kernel), 2.0 * epsilon * (k as f64).max(16.0));
+            }
+        }
+    }
+}
+
+#[test]
 fn convolutions_and_their_gradients() {
     // (batch, c_in, c_out, groups, input, taps, stride, padding, padding after, dilation)
     type Case = (usize, usize, usize, usize, Vec<usize>, Vec<usize>, usize, usize, usize, usize);

@@ -19,6 +19,9 @@ const DEPTH: usize = 256;
 const COLUMNS: usize = 256;
 const ROWS: usize = 96;
 
+/// Terms of a sum of a symmetric product, both of whose sides are panels: two of them stay in the first-level cache.
+const SHALLOW: usize = 192;
+
 /// Rows of a packed strip: what AVX2 keeps in registers.
 const STRIP: usize = 6;
 
@@ -48,12 +51,35 @@ pub(super) fn suits([m, n, k]: [usize; 3]) -> bool {
     is_ours() && m >= 4 && n >= 4 && k >= 1
 }
 
+/// Whether this is the product of a matrix with itself, rows and columns exchanged: then it is symmetric.
+pub(super) fn is_symmetric<T>([m, n, _]: [usize; 3], [a, b]: [Matrix<T>; 2]) -> bool {
+    m == n && a.start == b.start && a.row == b.column && a.column == b.row
+}
+
+/// Copies what is above the diagonal of `c: [n, n]` to below it, a small square at a time.
+///
+/// # Safety
+/// All of `c` must be inside of memory that this thread alone may use; its rows' elements are neighbours.
+pub(super) unsafe fn mirror<T: Copy>(c: Matrix<T>, n: usize) {
+    for row in (0..n).step_by(LANES) {
+        for column in (0..=row).step_by(LANES) {
+            for i in row..(row + LANES).min(n) {
+                for j in column..(column + LANES).min(i) {
+                    // SAFETY: `j < i < n`.
+                    unsafe { *c.start.add(i * c.row + j) = *c.start.add(j * c.row + i) };
+                }
+            }
+        }
+    }
+}
+
 /// About equal parts of `n`, at most `most` each, in multiples of `unit`.
 fn part(n: usize, most: usize, unit: usize) -> usize {
     n.div_ceil(n.div_ceil(most)).next_multiple_of(unit)
 }
 
-/// `c = a b`, or `c += a b` if `add`; sums of at least one term, `c` with rows of neighbours.
+/// `c = a b`, or `c += a b` if `add`; sums of at least one term, `c` with rows of neighbours. Of a symmetric product only
+/// panels on and above the diagonal are computed.
 ///
 /// # Safety
 /// All elements of the three matrices must be inside of memory that this thread may use, `c`'s and the room alone.
@@ -64,7 +90,8 @@ pub(super) unsafe fn multiply<T: Number>(
     [a, b]: [Matrix<T>; 2],
     panels: *mut T,
 ) {
-    let (depth, columns) = (part(k, DEPTH, 1), part(n, COLUMNS, LANES));
+    let symmetric = !add && is_symmetric([m, n, k], [a, b]);
+    let (depth, columns) = (part(k, if symmetric { SHALLOW } else { DEPTH }, 1), part(n, COLUMNS, LANES));
     let strips = a.column != 1 && n >= OFTEN;
     let rows = part(m, ROWS, STRIP);
     let product = T::loops().product;
@@ -76,8 +103,10 @@ pub(super) unsafe fn multiply<T: Number>(
             let right = Matrix { start: b.start.wrapping_add(from * b.row + column * b.column), ..b };
             // SAFETY: the caller's promise; the room holds `depth x columns` numbers.
             unsafe { pack_panels(right, terms, width, panels) };
-            for row in (0..m).step_by(rows) {
-                let height = rows.min(m - row);
+            // Of a symmetric one the rows above the diagonal block; that block below.
+            let last = if symmetric { column } else { m };
+            for row in (0..last).step_by(rows) {
+                let height = rows.min(last - row);
                 let left = Matrix { start: a.start.wrapping_add(row * a.row + from * a.column), ..a };
                 if strips {
                     // SAFETY: as above, `depth x rows` numbers behind the panels.
@@ -92,7 +121,23 @@ pub(super) unsafe fn multiply<T: Number>(
                     unsafe { block(product, [height, lanes, terms], c, add || from > 0, (left, strips), b) };
                 }
             }
+            for panel in (0..if symmetric { width } else { 0 }).step_by(LANES) {
+                let b = panels.wrapping_add(panel * terms);
+                let lanes = LANES.min(width - panel);
+                // Columns of the block are its rows: panels are packed left sides as well.
+                for left in (0..=panel).step_by(LANES) {
+                    let a = Matrix { start: panels.wrapping_add(left * terms), row: 1, column: LANES };
+                    let c = Matrix { start: c.start.wrapping_add((column + left) * c.row + column + panel), ..c };
+                    let height = LANES.min(width - left);
+                    // SAFETY: as above.
+                    unsafe { block(product, [height, lanes, terms], c, from > 0, (a, false), b) };
+                }
+            }
         }
+    }
+    if symmetric {
+        // SAFETY: the caller's promise.
+        unsafe { mirror(c, n) };
     }
 }
 
@@ -139,18 +184,23 @@ unsafe fn block<T: Number>(
 /// # Safety
 /// `b` is `k x n`, `to` has room for its panels.
 unsafe fn pack_panels<T: Number>(b: Matrix<T>, k: usize, n: usize, to: *mut T) {
-    for column in (0..n).step_by(LANES) {
+    let whole = if b.column == 1 { n / LANES } else { 0 };
+    // Rows in the order of memory, from which they come for the first time.
+    for i in 0..k {
+        for panel in 0..whole {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let row = b.start.add(i * b.row + panel * LANES).cast::<[T; LANES]>().read_unaligned();
+                to.add((panel * k + i) * LANES).cast::<[T; LANES]>().write_unaligned(row);
+            }
+        }
+    }
+    for column in (whole * LANES..n).step_by(LANES) {
         let lanes = LANES.min(n - column);
         let (from, to) = (b.start.wrapping_add(column * b.column), to.wrapping_add(column * k));
         // SAFETY: the caller's promise.
         unsafe {
             if b.row == 1 && T::to_lanes(Rows { start: from, apart: b.column, rows: lanes, length: k }, to) {
-                continue;
-            }
-            if b.column == 1 && lanes == LANES {
-                for i in 0..k {
-                    to.add(i * LANES).cast::<[T; LANES]>().write(*from.add(i * b.row).cast::<[T; LANES]>());
-                }
                 continue;
             }
             for i in 0..k {
