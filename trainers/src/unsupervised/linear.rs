@@ -23,13 +23,8 @@ pub fn symmetric_eigen(a: &[f64], n: usize) -> Eigen {
     if n == 0 {
         return Eigen { values: Vec::new(), vectors: Vec::new() };
     }
-    let mut a = a.to_vec();
-    for i in 0..n {
-        for j in i + 1..n {
-            a[i * n + j] = a[j * n + i];
-        }
-    }
-    let (mut diagonal, mut below, mut q) = tridiagonal(&mut a, n);
+    let Tridiagonal { mut diagonal, mut below, reflections } = tridiagonal(a, n);
+    let mut q = orthogonal(&reflections, n);
     implicit_ql(&mut diagonal, &mut below, &mut q, n);
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|&i, &j| diagonal[j].total_cmp(&diagonal[i]));
@@ -37,10 +32,131 @@ pub fn symmetric_eigen(a: &[f64], n: usize) -> Eigen {
     Eigen { values: order.iter().map(|&i| diagonal[i]).collect(), vectors }
 }
 
-/// `a = Qᵀ T Q` with `Q` by rows: diagonal, subdiagonal (`below[i]` between `i` and `i + 1`), `Q`. `a` must be full.
-fn tridiagonal(a: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+/// As [`symmetric_eigen`], all values but only the vectors of the `count` largest: `[count, n]`. For few of many this takes a
+/// quarter of the time: values without vectors, then inverse iteration, each vector orthogonal to those before. Where that does not
+/// give eigenvectors to `n eps |a|` (a matrix of zeros), the other way does.
+/// Source: Golub and Van Loan, "Matrix computations", 8.2.2; Peters and Wilkinson, "Inverse iteration, ill-conditioned equations
+/// and Newton's method" (1979).
+///
+/// # Panics
+/// If `a` has not `n * n` elements.
+#[must_use]
+pub fn largest_eigen(a: &[f64], n: usize, count: usize) -> Eigen {
+    assert_eq!(a.len(), n * n, "largest_eigen: {} elements are not {n} x {n}", a.len());
+    if 2 * count < n {
+        let t = tridiagonal(a, n);
+        let (mut values, mut below) = (t.diagonal.clone(), t.below.clone());
+        implicit_ql(&mut values, &mut below, &mut [], n);
+        values.sort_by(|x, y| y.total_cmp(x));
+        if let Some(mut vectors) = t.vectors(&values, count) {
+            for v in vectors.chunks_exact_mut(n) {
+                reflect(&t.reflections, v);
+            }
+            return Eigen { values, vectors };
+        }
+    }
+    let mut all = symmetric_eigen(a, n);
+    all.vectors.truncate(count * n);
+    all
+}
+
+/// `a = Qᵀ T Q`: a tridiagonal matrix, and the reflections `I - beta v vᵀ` that `Q` is made of; `v` of step k has elements k+1.. .
+struct Tridiagonal {
+    diagonal: Vec<f64>,
+    /// `below[i]` between `i` and `i + 1`.
+    below: Vec<f64>,
+    reflections: Vec<(f64, Vec<f64>)>,
+}
+
+impl Tridiagonal {
+    /// Unit eigenvectors of the first `count` of these eigenvalues; `None` if some are none.
+    fn vectors(&self, values: &[f64], count: usize) -> Option<Vec<f64>> {
+        let n = self.diagonal.len();
+        let scale = values.iter().fold(f64::MIN_POSITIVE, |most, v| most.max(v.abs()));
+        let mut draws = crate::data::Draws::new(0, 0);
+        let mut found: Vec<f64> = Vec::with_capacity(count * n);
+        for k in 0..count {
+            // Equal values are told apart, or the same vector would come out.
+            let value = values[k] - (k as f64) * f64::EPSILON * scale;
+            let mut v: Vec<f64> = (0..n).map(|_| draws.uniform() - 0.5).collect();
+            for _ in 0..3 {
+                self.solve(value, scale, &mut v);
+                for _ in 0..2 {
+                    for before in found.chunks_exact(n) {
+                        let along = dot(before, &v);
+                        v.iter_mut().zip(before).for_each(|(x, b)| *x -= along * b);
+                    }
+                    let length = dot(&v, &v).sqrt();
+                    v.iter_mut().for_each(|x| *x /= length);
+                }
+            }
+            let limit = 8.0 * n as f64 * f64::EPSILON * scale;
+            if !(0..n).all(|i| (self.row(i, &v) - values[k] * v[i]).abs() <= limit) {
+                return None;
+            }
+            found.extend_from_slice(&v);
+        }
+        Some(found)
+    }
+
+    /// Element `i` of the product with `v`.
+    fn row(&self, i: usize, v: &[f64]) -> f64 {
+        let above = if i > 0 { self.below[i - 1] * v[i - 1] } else { 0.0 };
+        let under = if i + 1 < v.len() { self.below[i] * v[i + 1] } else { 0.0 };
+        above + self.diagonal[i] * v[i] + under
+    }
+
+    /// `v := (T - value)^-1 v`, up to length, by elimination with exchanged rows; a zero pivot is as small as rounding of `scale`.
+    fn solve(&self, value: f64, scale: f64, v: &mut [f64]) {
+        let n = v.len();
+        let tiny = f64::EPSILON * scale;
+        // Rows of the triangle: pivot and the two elements behind it.
+        let mut rows: Vec<[f64; 3]> = Vec::with_capacity(n);
+        let next = |i: usize| if i + 1 < n { self.below[i] } else { 0.0 };
+        let mut row = [self.diagonal[0] - value, next(0), 0.0];
+        for i in 0..n {
+            if i + 1 < n {
+                let mut under = [self.below[i], self.diagonal[i + 1] - value, next(i + 1)];
+                if under[0].abs() > row[0].abs() {
+                    std::mem::swap(&mut row, &mut under);
+                    v.swap(i, i + 1);
+                }
+                let pivot = if row[0] == 0.0 { tiny } else { row[0] };
+                let factor = under[0] / pivot;
+                v[i + 1] -= factor * v[i];
+                rows.push([pivot, row[1], row[2]]);
+                row = [under[1] - factor * row[1], under[2] - factor * row[2], 0.0];
+            } else {
+                rows.push([if row[0].abs() < tiny { tiny } else { row[0] }, 0.0, 0.0]);
+            }
+        }
+        for i in (0..n).rev() {
+            let behind = |k: usize| if i + k < n { v[i + k] } else { 0.0 };
+            v[i] = (v[i] - rows[i][1] * behind(1) - rows[i][2] * behind(2)) / rows[i][0];
+        }
+        let most = v.iter().fold(f64::MIN_POSITIVE, |most, x| most.max(x.abs()));
+        v.iter_mut().for_each(|x| *x /= most);
+    }
+}
+
+/// `v := Qᵀ v`.
+fn reflect(reflections: &[(f64, Vec<f64>)], v: &mut [f64]) {
+    for (k, (beta, mirror)) in reflections.iter().enumerate().rev() {
+        let rest = &mut v[k + 1..];
+        let scale = beta * dot(rest, mirror);
+        rest.iter_mut().zip(mirror).for_each(|(x, m)| *x -= scale * m);
+    }
+}
+
+/// Householder's reflections; the lower triangle of `a` is read.
+fn tridiagonal(a: &[f64], n: usize) -> Tridiagonal {
+    let mut a = a.to_vec();
+    for i in 0..n {
+        for j in i + 1..n {
+            a[i * n + j] = a[j * n + i];
+        }
+    }
     let mut below = vec![0.0; n];
-    // Reflections `I - beta v vᵀ`; `v` of step k has elements k+1.. .
     let mut reflections: Vec<(f64, Vec<f64>)> = Vec::with_capacity(n);
     for k in 0..n.saturating_sub(2) {
         let mut v: Vec<f64> = (k + 1..n).map(|i| a[i * n + k]).collect();
@@ -75,7 +191,11 @@ fn tridiagonal(a: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
         below[n - 2] = a[(n - 1) * n + n - 2];
     }
     let diagonal = (0..n).map(|i| a[i * n + i]).collect();
-    // Q = H_{n-3} .. H_0, built from the inside, where only the trailing block is not the identity.
+    Tridiagonal { diagonal, below, reflections }
+}
+
+/// Q = H_{n-3} .. H_0, built from the inside, where only the trailing block is not the identity.
+fn orthogonal(reflections: &[(f64, Vec<f64>)], n: usize) -> Vec<f64> {
     let mut q = vec![0.0; n * n];
     (0..n).for_each(|i| q[i * n + i] = 1.0);
     for (k, (beta, v)) in reflections.iter().enumerate().rev() {
@@ -88,10 +208,10 @@ fn tridiagonal(a: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
             row.iter_mut().zip(v).for_each(|(x, v)| *x -= scale * v);
         }
     }
-    (diagonal, below, q)
+    q
 }
 
-/// Diagonalises a symmetric tridiagonal matrix, turning the rows of `q` along.
+/// Diagonalises a symmetric tridiagonal matrix, turning the rows of `q` along, if it has any.
 fn implicit_ql(d: &mut [f64], e: &mut [f64], q: &mut [f64], n: usize) {
     for l in 0..n {
         // 30 sweeps are never needed for finite numbers; NaN must not hang.
@@ -121,6 +241,9 @@ fn implicit_ql(d: &mut [f64], e: &mut [f64], q: &mut [f64], n: usize) {
                 p = s * r;
                 d[i + 1] = turn + p;
                 g = c * r - b;
+                if q.is_empty() {
+                    continue;
+                }
                 let (first, second) = q.split_at_mut((i + 1) * n);
                 for (x, y) in first[i * n..].iter_mut().zip(&mut second[..n]) {
                     let f = *y;
@@ -236,6 +359,31 @@ mod tests {
                     let expected = if i == j { 1.0 } else { 0.0 };
                     assert!((dot(v, &vectors[j * n..(j + 1) * n]) - expected).abs() < 1e-13 * n as f64);
                     assert!((dot(&a[j * n..(j + 1) * n], v) - values[i] * v[j]).abs() < 1e-13 * n as f64, "{n}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_few_satisfy_the_equation_too() {
+        // Random; with repeated values (two equal blocks, and the identity); of rank 1, whose other values are all 0.
+        let n = 40;
+        let single = symmetric(n / 2, 9);
+        let twice = |i: usize, j: usize| if i / 20 == j / 20 { single[i % 20 * 20 + j % 20] } else { 0.0 };
+        let blocks: Vec<f64> = (0..n * n).map(|at| twice(at / n, at % n)).collect();
+        let identity: Vec<f64> = (0..n * n).map(|at| f64::from(at % (n + 1) == 0)).collect();
+        for a in [symmetric(n, 5), blocks, identity, vec![1.0; n * n], vec![0.0; n * n]] {
+            let (all, few) = (symmetric_eigen(&a, n), largest_eigen(&a, n, 7));
+            assert_eq!(few.vectors.len(), 7 * n);
+            assert!(all.values.iter().zip(&few.values).all(|(x, y)| (x - y).abs() < 1e-12));
+            for i in 0..7 {
+                let v = &few.vectors[i * n..(i + 1) * n];
+                for j in 0..n {
+                    assert!((dot(&a[j * n..(j + 1) * n], v) - few.values[i] * v[j]).abs() < 1e-12 * n as f64);
+                }
+                for j in 0..=i {
+                    let product = dot(v, &few.vectors[j * n..(j + 1) * n]);
+                    assert!((product - f64::from(i == j)).abs() < 1e-12, "{i} {j}: {product}");
                 }
             }
         }

@@ -13,7 +13,7 @@ use std::fmt::{Display, Formatter};
 
 use anygrad_core::{Device, Result, Tensor};
 
-use super::linear::symmetric_eigen;
+use super::linear::{largest_eigen, symmetric_eigen};
 use super::store::{Model, Parts};
 use super::{Table, by_tile, part, ranges, table, total, wrong};
 
@@ -148,22 +148,29 @@ impl Pca {
     /// If the configuration is out of range or asks for more components than there are, there are fewer than two rows, a
     /// number is NaN or infinite, or the device fails.
     pub fn fit(&self, device: &Device, data: &(impl Table + ?Sized)) -> Result<PcaModel> {
-        let x = table::load(METHOD, data, device)?;
+        let x = table::load_unchecked(METHOD, data, device)?;
         let (n, d) = (x.shape()[0], x.shape()[1]);
         if n < 2 {
             return Err(wrong(METHOD, "one row has no variance; give at least two"));
         }
         let most = n.min(d);
         self.components.check(most)?;
-        let mean = if self.center { x.mean(0) } else { x.narrow(0, 0, 1).reshape([d]).full_like(0.0) };
-        let mean = mean.realize()?.clone();
         let wanted = if let Components::Count(k) = self.components { k } else { most };
-        let spectrum = match self.solver(n, d, wanted) {
-            Solver::Gram => gram(&x, &mean)?,
-            Solver::Randomized { oversamples, iterations } => {
-                randomized::spectrum(&x, &mean, wanted, oversamples, iterations, self.seed)?
-            }
-            Solver::Auto | Solver::Covariance => covariance(&x, &mean)?,
+        let solver = self.solver(n, d, wanted);
+        let (mean, spectrum) = if let Solver::Covariance | Solver::Auto = solver {
+            let moments = moments(&x, self.center, 0)?;
+            (from_f64(&moments.mean, &[d], device)?, covariance(&moments, self.components, device)?)
+        } else {
+            table::check_finite(METHOD, &x, 0)?;
+            let mean = if self.center { x.mean(0) } else { Tensor::zeros(&[d], device) };
+            let mean = mean.realize()?.clone();
+            let spectrum = match solver {
+                Solver::Randomized { oversamples, iterations } => {
+                    randomized::spectrum(&x, &mean, wanted, oversamples, iterations, self.seed)?
+                }
+                _ => gram(&x, &mean)?,
+            };
+            (mean, spectrum)
         };
         // The trace, where all of it is there.
         let whole = spectrum.squares.len() >= most;
@@ -189,46 +196,80 @@ fn centred_sum_of_squares(x: &Tensor, mean: &Tensor) -> Result<f64> {
     (x - mean).square().sum(0).to_f64().map(|columns| columns.iter().sum())
 }
 
-/// The sum of products of columns once the mean is off: `[d, d]`, in f64 over tiles' f32 sums.
-///
-/// Only blocks on and above the diagonal are multiplied.
-fn scatter_matrix(x: &Tensor, mean: &Tensor) -> Result<Vec<f64>> {
+/// Means of columns, and the sums of products of columns once the means are off.
+#[derive(Clone, Debug)]
+struct Moments {
+    /// `[d]`.
+    mean: Vec<f64>,
+    /// `[d, d]`.
+    products: Vec<f64>,
+}
+
+/// How many times as large a column's sum of squares may be as the sum around its mean before the difference of the two, taken
+/// of f32 sums, is not trusted: three bits of their 24 are lost.
+const FAR: f64 = 8.0;
+
+/// In one pass over tiles, of the rows as they are: `sum (x - m)(x - m)ᵀ = sum x xᵀ - n m mᵀ`. Only where that cancels a second
+/// pass takes the means off first. Numbers that are not finite are in the sums of squares, so nobody has to look for them before; messages
+/// count rows from `first`.
+/// Source: Chan, Golub, LeVeque, "Algorithms for computing the sample variance" (1983), sections 1 and 3 (shifted data).
+fn moments(x: &Tensor, center: bool, first: usize) -> Result<Moments> {
     let (n, d) = (x.shape()[0], x.shape()[1]);
-    let blocks = if d >= 128 { 4 } else { 1 };
-    let width = d.div_ceil(blocks);
-    let cuts: Vec<(usize, usize)> =
-        (0..blocks).map(|b| (b * width, ((b + 1) * width).min(d))).filter(|(a, b)| a < b).collect();
-    let pairs: Vec<(usize, usize)> = (0..cuts.len()).flat_map(|i| (i..cuts.len()).map(move |j| (i, j))).collect();
-    let mut sums: Vec<Option<Tensor>> = vec![None; pairs.len()];
+    let (sums, mut products) = sums_and_products(x, None)?;
+    if !(0..d).all(|i| products[i * d + i].is_finite()) {
+        table::check_finite(METHOD, x, first)?;
+        return Err(wrong(METHOD, "sums of squares are beyond f32; scale the data down"));
+    }
+    if !center {
+        return Ok(Moments { mean: vec![0.0; d], products });
+    }
+    let mut mean: Vec<f64> = sums.iter().map(|sum| sum / n as f64).collect();
+    let squares: Vec<f64> = (0..d).map(|i| products[i * d + i]).collect();
+    let take_off = |products: &mut [f64], mean: &[f64]| {
+        for (i, row) in products.chunks_exact_mut(d).enumerate() {
+            row.iter_mut().zip(mean).for_each(|(p, m)| *p -= n as f64 * mean[i] * m);
+        }
+    };
+    take_off(&mut products, &mean);
+    if (0..d).any(|i| squares[i] > FAR * products[i * d + i]) {
+        let shift = from_f64(&mean, &[d], x.device())?;
+        let sums;
+        (sums, products) = sums_and_products(x, Some(&shift))?;
+        // What rounding of the mean to f32 left.
+        let left: Vec<f64> = sums.iter().map(|sum| sum / n as f64).collect();
+        take_off(&mut products, &left);
+        mean = shift.to_f64()?.iter().zip(&left).map(|(shift, left)| shift + left).collect();
+    }
+    Ok(Moments { mean, products })
+}
+
+/// Sums of columns `[d]` and of products of columns `[d, d]`, with `shift` off; f32 in a tile, f64 from tile to tile for the first.
+fn sums_and_products(x: &Tensor, shift: Option<&Tensor>) -> Result<(Vec<f64>, Vec<f64>)> {
+    let (n, d) = (x.shape()[0], x.shape()[1]);
+    let (mut sums, mut products) = (Vec::new(), Vec::new());
     for (start, end) in ranges(n, d) {
-        let tile = part(x, start, end) - mean;
-        for (sum, &(i, j)) in sums.iter_mut().zip(&pairs) {
-            let columns = |(from, to): (usize, usize)| tile.narrow(1, from, to - from);
-            let product = columns(cuts[i]).t().matmul(&columns(cuts[j]));
-            *sum = Some(sum.take().map_or_else(|| product.clone(), |sum| sum + &product));
-        }
+        let tile = part(x, start, end);
+        let tile = if let Some(shift) = shift { tile - shift } else { tile };
+        sums.push(tile.sum_keep(0));
+        products.push(tile.t().matmul(&tile));
     }
-    let sums: Vec<Tensor> = sums.into_iter().flatten().collect();
-    Tensor::realize_all(&sums)?;
-    let mut out = vec![0.0; d * d];
-    for (sum, &(i, j)) in sums.iter().zip(&pairs) {
-        let (rows, columns, values) = (cuts[i], cuts[j], sum.to_f64()?);
-        for (a, row) in (rows.0..rows.1).zip(values.chunks_exact(columns.1 - columns.0)) {
-            for (b, &value) in (columns.0..columns.1).zip(row) {
-                out[a * d + b] = value;
-                out[b * d + a] = value;
-            }
-        }
+    let (sums, products) = (Tensor::cat(&sums, 0), summed(products)?);
+    Tensor::realize_all(&[sums.clone(), products.clone()])?;
+    let mut all = vec![0.0; d];
+    for tile in sums.to_f64()?.chunks_exact(d) {
+        all.iter_mut().zip(tile).for_each(|(sum, x)| *sum += x);
     }
-    Ok(out)
+    Ok((all, products.to_f64()?))
 }
 
 /// By the covariance matrix.
-fn covariance(x: &Tensor, mean: &Tensor) -> Result<Spectrum> {
-    let d = x.shape()[1];
-    let eigen = symmetric_eigen(&scatter_matrix(x, mean)?, d);
+fn covariance(moments: &Moments, components: Components, device: &Device) -> Result<Spectrum> {
+    let d = moments.mean.len();
+    // A share of the variance is known when all values are.
+    let count = if let Components::Count(k) = components { k } else { d };
+    let eigen = largest_eigen(&moments.products, d, count);
     Ok(Spectrum {
-        directions: from_f64(&eigen.vectors, &[d, d], x.device())?,
+        directions: from_f64(&eigen.vectors, &[count, d], device)?,
         squares: eigen.values.iter().map(|v| v.max(0.0)).collect(),
     })
 }

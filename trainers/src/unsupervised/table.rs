@@ -74,6 +74,13 @@ fn in_range(start: usize, len: usize, rows: usize) -> Result<()> {
 
 /// All rows on the device, checked: at least one row and one feature, all numbers finite.
 pub(crate) fn load(method: &str, data: &(impl Table + ?Sized), device: &Device) -> Result<Tensor> {
+    let x = load_unchecked(method, data, device)?;
+    check_finite(method, &x, 0)?;
+    Ok(x)
+}
+
+/// As [`load`], for a method that finds out by itself whether all numbers are finite.
+pub(crate) fn load_unchecked(method: &str, data: &(impl Table + ?Sized), device: &Device) -> Result<Tensor> {
     let (rows, features) = data.dimensions()?;
     if rows == 0 || features == 0 {
         return Err(wrong(
@@ -81,9 +88,7 @@ pub(crate) fn load(method: &str, data: &(impl Table + ?Sized), device: &Device) 
             format!("the data has {rows} rows and {features} features; give at least one of each"),
         ));
     }
-    let x = data.tile(0, rows, device)?;
-    check_finite(method, &x, 0)?;
-    Ok(x)
+    data.tile(0, rows, device)
 }
 
 /// As [`load`], for a fitted model that knows how many features there must be.

@@ -2,8 +2,7 @@
 
 use anygrad_core::{Device, Result};
 
-use super::{Components, METHOD, PcaModel, Spectrum, from_f64, scatter_matrix};
-use crate::unsupervised::linear::symmetric_eigen;
+use super::{Components, METHOD, Moments, PcaModel, covariance, from_f64, moments};
 use crate::unsupervised::{Table, table, wrong};
 
 /// Gathers means and products of columns batch by batch, and gives components at any time.
@@ -24,8 +23,7 @@ pub struct IncrementalPca {
 #[derive(Clone, Debug)]
 struct Seen {
     rows: usize,
-    mean: Vec<f64>,
-    products: Vec<f64>,
+    moments: Moments,
 }
 
 impl IncrementalPca {
@@ -40,26 +38,31 @@ impl IncrementalPca {
     /// # Errors
     /// If the number of features differs from earlier batches, a number is NaN or infinite, or the device fails.
     pub fn partial_fit(&mut self, device: &Device, batch: &(impl Table + ?Sized)) -> Result<()> {
-        let x = match &self.seen {
-            Some(seen) => table::load_for(METHOD, batch, seen.mean.len(), device)?,
-            None => table::load(METHOD, batch, device)?,
-        };
+        self.add(device, batch, 0)
+    }
+
+    /// Adds the rows of a batch, which messages count from `first`.
+    fn add(&mut self, device: &Device, batch: &(impl Table + ?Sized), first: usize) -> Result<()> {
+        if let Some(seen) = &self.seen {
+            table::check_features(METHOD, batch.dimensions()?.1, seen.moments.mean.len())?;
+        }
+        let x = table::load_unchecked(METHOD, batch, device)?;
         let (m, d) = (x.shape()[0], x.shape()[1]);
-        let mean = x.mean(0).realize()?.clone();
-        let (products, mean) = (scatter_matrix(&x, &mean)?, mean.to_f64()?);
+        let new = moments(&x, true, first)?;
         let Some(seen) = &mut self.seen else {
-            self.seen = Some(Seen { rows: m, mean, products });
+            self.seen = Some(Seen { rows: m, moments: new });
             return Ok(());
         };
+        let Moments { mean, products } = &mut seen.moments;
         let (n, all) = (seen.rows as f64, (seen.rows + m) as f64);
-        let apart: Vec<f64> = mean.iter().zip(&seen.mean).map(|(new, old)| new - old).collect();
+        let apart: Vec<f64> = new.mean.iter().zip(&*mean).map(|(new, old)| new - old).collect();
         let weight = n * m as f64 / all;
         for i in 0..d {
             for j in 0..d {
-                seen.products[i * d + j] += products[i * d + j] + weight * apart[i] * apart[j];
+                products[i * d + j] += new.products[i * d + j] + weight * apart[i] * apart[j];
             }
         }
-        seen.mean.iter_mut().zip(&apart).for_each(|(mean, apart)| *mean += apart * m as f64 / all);
+        mean.iter_mut().zip(&apart).for_each(|(mean, apart)| *mean += apart * m as f64 / all);
         seen.rows += m;
         Ok(())
     }
@@ -76,9 +79,7 @@ impl IncrementalPca {
         let mut start = 0;
         while start < rows {
             let len = batch.min(rows - start);
-            let tile = data.tile(start, len, device)?;
-            table::check_finite(METHOD, &tile, start)?;
-            self.partial_fit(device, &tile)?;
+            self.add(device, &data.tile(start, len, device)?, start)?;
             start += len;
         }
         self.model(device)
@@ -92,12 +93,13 @@ impl IncrementalPca {
         let Some(seen) = self.seen.as_ref().filter(|seen| seen.rows >= 2) else {
             return Err(wrong(METHOD, "fewer than two rows were seen; call partial_fit first"));
         };
-        let d = seen.mean.len();
-        let eigen = symmetric_eigen(&seen.products, d);
-        let squares: Vec<f64> = eigen.values.iter().map(|v| v.max(0.0)).collect();
-        let (sum, most) = (squares.iter().sum::<f64>(), d.min(seen.rows));
-        let kept = self.components.kept(&squares, sum, most)?;
-        let spectrum = Spectrum { squares, directions: from_f64(&eigen.vectors, &[d, d], device)? };
-        PcaModel::from_spectrum(&spectrum, kept, from_f64(&seen.mean, &[d], device)?, sum, seen.rows, self.whiten)
+        let d = seen.moments.mean.len();
+        let most = d.min(seen.rows);
+        self.components.check(most)?;
+        let spectrum = covariance(&seen.moments, self.components, device)?;
+        let sum = spectrum.squares.iter().sum();
+        let kept = self.components.kept(&spectrum.squares, sum, most)?;
+        let mean = from_f64(&seen.moments.mean, &[d], device)?;
+        PcaModel::from_spectrum(&spectrum, kept, mean, sum, seen.rows, self.whiten)
     }
 }
