@@ -6,12 +6,14 @@ import os
 import resource
 import sys
 import time
+import warnings
 
 for library in ("OMP", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "2")
 import numpy as np
 from sklearn.cluster import DBSCAN, KMeans
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.manifold import TSNE
 from sklearn.mixture import GaussianMixture
 
@@ -24,6 +26,17 @@ def embed(x):
     return TSNE(random_state=0, n_jobs=2).fit(x)
 
 
+def given(x):
+    with warnings.catch_warnings():
+        # It warns that ten iterations do not converge: so it is meant.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return KMeans(64, init=x[:64], n_init=1, max_iter=10, tol=0).fit(x)
+
+
+def inertia(m):
+    return f"inertia {m.inertia_:.6e} iterations {m.n_iter_}"
+
+
 def bound(m):
     return f"bound {m.lower_bound_:.4f} iterations {m.n_iter_}"
 
@@ -33,8 +46,8 @@ def divergence(m):
 
 
 TASKS = {
-    "kmeans": (lambda x: KMeans(64, n_init=1, random_state=0).fit(x),
-               lambda m: f"inertia {m.inertia_:.6e} iterations {m.n_iter_}"),
+    "kmeans": (lambda x: KMeans(64, n_init=1, random_state=0).fit(x), inertia),
+    "kmeans_given": (given, inertia),
     "pca": (lambda x: PCA(32).fit(x), lambda m: f"ratio {m.explained_variance_ratio_.sum():.6f}"),
     "gmm_diagonal": (mixture("diag"), bound),
     "gmm_full": (mixture("full"), bound),
@@ -58,3 +71,5 @@ model = fit(data)
 wall = time.perf_counter() - begin
 processor = processor_seconds() - processor
 print(f"{name} {wall:.3f} s {processor:.3f} s {say(model)}", flush=True)
+if hasattr(model, "embedding_"):
+    np.save(os.path.join(os.path.dirname(path), "embedding.npy"), model.embedding_)

@@ -4,6 +4,7 @@
 //! training steps and answers with one line of JSON, `{"steps_per_s": 93.1}` or `{"error": "…"}`. The first line for a
 //! workload builds it and runs a few steps more. First of all it says its version; the end of its input ends it.
 //! `peers burn-flex --first w2` runs one step, says so, and after twenty more how much memory the process had at most.
+//! `peers linfa TABLE.npy kmeans` is asked by `unsupervised --compare`.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
@@ -13,6 +14,8 @@ use std::time::Instant;
 mod burn;
 #[cfg(feature = "candle")]
 mod candle;
+#[cfg(feature = "linfa")]
+mod linfa;
 
 /// One training step; true asks that the loss is read, which waits for all steps before.
 type Step = Box<dyn FnMut(bool) -> Result<f32, String>>;
@@ -100,6 +103,14 @@ fn version(of: &str) -> Option<&'static str> {
 
 fn main() {
     let peer = std::env::args().nth(1).unwrap_or_default();
+    #[cfg(feature = "linfa")]
+    if let ("linfa", Some(path), Some(task)) = (peer.as_str(), std::env::args().nth(2), std::env::args().nth(3)) {
+        match linfa::run(path.as_ref(), &task) {
+            Ok(line) => println!("{line}"),
+            Err(error) => eprintln!("{error}"),
+        }
+        return;
+    }
     let known = match peer.as_str() {
         "burn-flex" => cfg!(feature = "burn"),
         "burn-vulkan" => cfg!(feature = "burn-wgpu"),

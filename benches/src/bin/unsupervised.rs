@@ -1,13 +1,13 @@
-//! Seconds of unsupervised methods on made-up data of fixed sizes; `unsupervised.py` runs scikit-learn on the same.
+//! Seconds of unsupervised methods on made-up data of fixed sizes; `unsupervised.py` runs scikit-learn, `peers` linfa on the same.
 //!
 //!     cargo run --release -p anygrad-benches --bin unsupervised -- kmeans
 //!     TORCH_PYTHON=python3 cargo run --release -p anygrad-benches --bin unsupervised -- --compare --mnist DIR
 //!     cargo run --release -p anygrad-benches --bin unsupervised -- --stream TABLE.npy
 //!
 //! One line per task: name, seconds, seconds of processor time (user and system), and the figure of merit that both sides print. With `--compare`
-//! the tables are written to a temporary directory, each task runs here and in Python in turn, and a line says how many times
-//! as fast this is, by the clock and by processor time (which other programs on the machine disturb less). `--mnist` names the
-//! directory of its idx files, for t-SNE of 10,000 images; without it that task is left out. `--stream` reads a table of f32 from
+//! the tables are written to a temporary directory, each task runs here, in Python and by linfa (`PEERS` or `target/peers`, if it is
+//! built) in turn, and a line says how many times as fast this is, by the clock and by processor time (which other programs on the
+//! machine disturb less). `--mnist` names the directory of its idx files, for t-SNE of 10,000 images; without it that task is left out. `--stream` reads a table of f32 from
 //! disk instead, of any size, once for mini-batch k-means and once for incremental PCA, and says the most memory in use.
 
 use std::path::{Path, PathBuf};
@@ -63,13 +63,13 @@ impl Request {
         request
     }
 
-    /// Runs a task if it was asked for; `fit` returns the figure of merit.
+    /// Runs a task if it was asked for.
     fn run(
         &self,
         device: &Device,
         name: &str,
         array: impl Fn() -> Result<Array>,
-        fit: impl Fn(&Tensor) -> Result<String>,
+        fit: impl Fn(&Tensor) -> Result<Fitted>,
     ) -> Result<()> {
         if !self.tasks.is_empty() && !self.tasks.iter().any(|task| task == name) {
             return Ok(());
@@ -77,27 +77,77 @@ impl Request {
         let array = array()?;
         let x = array.tensor(device)?.realize()?.clone();
         let (begin, processor) = (Instant::now(), processor_seconds());
-        let merit = fit(&x)?;
-        let (wall, processor) = (begin.elapsed().as_secs_f64(), processor_seconds() - processor);
-        println!("{name} {wall:.3} s {processor:.3} s {merit}");
+        let fitted = fit(&x)?;
+        let own = [begin.elapsed().as_secs_f64(), processor_seconds() - processor];
+        println!("{name} {:.3} s {:.3} s {}{}", own[0], own[1], fitted.merit, trust(&x, fitted.points.as_ref())?);
         let Some(tables) = &self.tables else { return Ok(()) };
-        let broken = |error: std::io::Error| Error::data("unsupervised.py", error.to_string());
+        let broken = |error: std::io::Error| Error::data(tables.display().to_string(), error.to_string());
         std::fs::create_dir_all(tables).map_err(broken)?;
         let path = tables.join("table.npy");
         numpy::write_npy(&path, &array)?;
-        drop((x, array));
-        let python = std::env::var("TORCH_PYTHON").unwrap_or_else(|_| "python3".to_string());
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("unsupervised.py");
-        let output = Command::new(python).arg(script).arg(&path).arg(name).output().map_err(broken)?;
-        std::fs::remove_dir_all(tables).map_err(broken)?;
-        let line = String::from_utf8_lossy(&output.stdout).trim().to_string();
-        println!("  scikit-learn: {line}{}", String::from_utf8_lossy(&output.stderr));
-        let seconds: Vec<f64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        if let [other_wall, other_processor, ..] = seconds[..] {
-            println!("  ratio {:.2}, of processor time {:.2}", other_wall / wall, other_processor / processor);
+        drop(array);
+        for peer in ["scikit-learn", "linfa"] {
+            if let Err(error) = beside(peer, &path, name, own, &x) {
+                println!("  {peer}: {error}");
+            }
         }
-        Ok(())
+        std::fs::remove_dir_all(tables).map_err(broken)
     }
+}
+
+/// What a fit is judged by.
+struct Fitted {
+    merit: String,
+    /// An embedding.
+    points: Option<Tensor>,
+}
+
+fn judged(merit: String) -> Result<Fitted> {
+    Ok(Fitted { merit, points: None })
+}
+
+/// The trustworthiness of an embedding, if there is one, in words.
+fn trust(x: &Tensor, points: Option<&Tensor>) -> Result<String> {
+    let say = |points| Ok(format!(" trustworthiness {:.4}", scores::trustworthiness(x, points, 5)?));
+    points.map_or(Ok(String::new()), say)
+}
+
+/// How a peer's program is called.
+fn program(peer: &str) -> Result<Command> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if peer == "scikit-learn" {
+        let mut python = Command::new(std::env::var("TORCH_PYTHON").unwrap_or_else(|_| "python3".to_string()));
+        python.arg(here.join("unsupervised.py"));
+        return Ok(python);
+    }
+    let path = std::env::var_os("PEERS").map_or_else(|| here.join("../target/peers/release/peers"), PathBuf::from);
+    if !path.exists() {
+        return Err(Error::data("absent", format!("no {}; benches/README.md says how it is built", path.display())));
+    }
+    let mut command = Command::new(path);
+    command.arg(peer);
+    Ok(command)
+}
+
+/// Runs a task by a peer on the same table, and says how many times as fast this was.
+fn beside(peer: &str, table: &Path, name: &str, own: [f64; 2], x: &Tensor) -> Result<()> {
+    let broken = |error: std::io::Error| Error::data(peer, error.to_string());
+    let output = program(peer)?.arg(table).arg(name).output().map_err(broken)?;
+    let line = String::from_utf8_lossy(&output.stdout).trim().to_string();
+    if !output.status.success() || line.is_empty() {
+        return Err(Error::data("it ended", String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    let embedding = table.with_file_name("embedding.npy");
+    let points = if embedding.exists() { Some(numpy::read_npy(&embedding)?.tensor(x.device())?) } else { None };
+    println!("  {peer}: {line}{}", trust(x, points.as_ref())?);
+    if points.is_some() {
+        std::fs::remove_file(embedding).map_err(broken)?;
+    }
+    let seconds: Vec<f64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    if let [wall, processor, ..] = seconds[..] {
+        println!("    ratio {:.2}, of processor time {:.2}", wall / own[0], processor / own[1]);
+    }
+    Ok(())
 }
 
 /// Learns from a table on disk, batch by batch.
@@ -139,7 +189,19 @@ fn main() -> Exit {
         || blobs(KMEANS),
         |x| {
             let model = KMeans { clusters: 64, n_init: 1, ..Default::default() }.fit(&device, x)?;
-            Ok(format!("inertia {:.6e} iterations {}", model.inertia, model.iterations))
+            judged(format!("inertia {:.6e} iterations {}", model.inertia, model.iterations))
+        },
+    )?;
+    // The same work on all sides: the first rows are the first centres, then ten iterations.
+    request.run(
+        &device,
+        "kmeans_given",
+        || blobs(KMEANS),
+        |x| {
+            let seeding = Seeding::Given(x.narrow(0, 0, 64));
+            let config = KMeans { clusters: 64, seeding, max_iterations: 10, tolerance: 0.0, ..Default::default() };
+            let model = config.fit(&device, x)?;
+            judged(format!("inertia {:.6e} iterations {}", model.inertia, model.iterations))
         },
     )?;
     request.run(
@@ -148,7 +210,7 @@ fn main() -> Exit {
         || blobs(PCA),
         |x| {
             let model = Pca { components: Components::Count(32), ..Default::default() }.fit(&device, x)?;
-            Ok(format!("ratio {:.6}", model.explained_variance_ratio.iter().sum::<f64>()))
+            judged(format!("ratio {:.6}", model.explained_variance_ratio.iter().sum::<f64>()))
         },
     )?;
     for (name, covariance) in [("gmm_diagonal", Covariance::Diagonal), ("gmm_full", Covariance::Full)] {
@@ -160,7 +222,7 @@ fn main() -> Exit {
             || blobs(MIXTURE),
             |x| {
                 let model = config.fit(&device, x)?;
-                Ok(format!("bound {:.4} iterations {}", model.log_likelihood, model.iterations))
+                judged(format!("bound {:.4} iterations {}", model.log_likelihood, model.iterations))
             },
         )?;
     }
@@ -171,7 +233,7 @@ fn main() -> Exit {
         |x| {
             let found = Dbscan { eps: 2.0, min_samples: 10 }.fit(&device, x)?;
             let noise = found.labels.iter().filter(|&&label| label < 0).count();
-            Ok(format!("clusters {} noise {noise}", found.labels.iter().max().map_or(0, |label| label + 1)))
+            judged(format!("clusters {} noise {noise}", found.labels.iter().max().map_or(0, |label| label + 1)))
         },
     )?;
     let pixels = |images: &LabelledImages, count: usize, size: usize| {
@@ -183,10 +245,19 @@ fn main() -> Exit {
         let images = LabelledImages::from_csv("digits", bytes, [1, 8, 8], 16)?;
         pixels(&images, images.len(), 64)
     };
-    let embed = |x: &Tensor| Ok(format!("kl {:.4}", Tsne::default().fit(&device, x)?.divergence));
+    let embed = |x: &Tensor| {
+        let map = Tsne::default().fit(&device, x)?;
+        Ok(Fitted { merit: format!("kl {:.4}", map.divergence), points: Some(map.points) })
+    };
     request.run(&device, "tsne", digits, embed)?;
     if let Some(directory) = &request.mnist {
-        request.run(&device, "tsne_mnist", || pixels(&LabelledImages::open(directory)?.0, 10_000, 784), embed)?;
+        // By their first 50 components, as users do.
+        let images = || {
+            let x = pixels(&LabelledImages::open(directory)?.0, 10_000, 784)?.tensor(&device)?;
+            let pca = Pca { components: Components::Count(50), ..Default::default() }.fit(&device, &x)?;
+            Array::new(&pca.transform(&x)?.to_vec::<f32>()?, &[10_000, 50])
+        };
+        request.run(&device, "tsne_mnist", images, embed)?;
     }
     Ok(())
 }
