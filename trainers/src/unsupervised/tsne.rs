@@ -1,12 +1,14 @@
 //! t-SNE: rows as points of a plane such that neighbours stay neighbours.
 //!
-//! The attraction runs over the lists of nearest rows, the repulsion over all pairs, which one fused row reduction computes
+//! The attraction runs over lists of pairs of near rows, the repulsion over all pairs, which one fused row reduction computes
 //! without storing them: one iteration is one program; the host looks every fifty. For many rows the host computes the
 //! repulsion with a tree between programs.
 
+mod attraction;
 mod tree;
 
 use std::fmt::{Display, Formatter};
+use std::sync::Arc;
 
 use anygrad_core::{Device, Program, Result, Tensor, Var};
 
@@ -14,6 +16,7 @@ use super::neighbors::nearest_rows;
 use super::pca::{Components, Pca};
 use super::{Run, Table, ranges, silent, table, total, wrong};
 use crate::events::Listener;
+use attraction::Attraction;
 
 const METHOD: &str = "t-sne";
 
@@ -117,17 +120,14 @@ impl Tsne {
         let k = ((3.0 * self.perplexity) as usize + 1).min(n - 1);
         let (distances, index) = nearest_rows(&x, &x, k, true)?;
         let conditional = perplexed(&distances.to_f64()?, k, self.perplexity);
-        let entropy = entropy(&conditional, &index.to_vec::<i32>()?, n, k);
-        let scaled: Vec<f32> = conditional.iter().map(|p| (p / (2 * n) as f64) as f32).collect();
-        let weights = Tensor::try_from_slice(&scaled, &[n, k], device)?;
-        let index = index.realize()?.reshape([n * k]).realize()?.clone();
+        let attraction = Arc::new(Attraction::new(&conditional, &index.to_vec::<i32>()?, k, device)?);
 
         let start = Pca { components: Components::Count(m), ..Pca::default() }.fit(device, &x)?.transform(&x)?;
         // A thousandth of a unit apart, or the tails of the Student distribution would not let them move.
         let spread = start.narrow(1, 0, 1).std((), 0);
         let points = Var::try_new("points", &(start / spread.maximum(f64::MIN_POSITIVE) * 1e-4))?;
         let flow = Flow::new(device, n, m)?;
-        let mut step = flow.step(&points, &weights, &index, self.rate(n), self.angle(n));
+        let mut step = flow.step(&points, &attraction, self.rate(n), self.angle(n));
         let (mut divergence, mut done) = (f64::INFINITY, 0);
         while done < self.max_iterations {
             let early = done < 250;
@@ -135,7 +135,7 @@ impl Tsne {
             let times = LOOK.min(self.max_iterations - done);
             let looked = step.run(times)?;
             done += times;
-            divergence = entropy + looked[1];
+            divergence = attraction.entropy + looked[1];
             if run.iteration(done as u64, &[("divergence", divergence), ("gradient", looked[0])])? {
                 break;
             }
@@ -237,17 +237,17 @@ impl Flow {
         })
     }
 
-    fn step(&self, points: &Var, weights: &Tensor, index: &Tensor, rate: f64, angle: Option<f64>) -> Step {
-        let device = weights.device().clone();
-        let (flow, y, weights, index) = (self.clone(), points.clone(), weights.clone(), index.clone());
+    fn step(&self, points: &Var, attraction: &Arc<Attraction>, rate: f64, angle: Option<f64>) -> Step {
+        let device = points.device();
+        let (flow, y, attraction) = (self.clone(), points.clone(), attraction.clone());
         match angle {
             None => Step::Exact(Program::inference(&device, move |()| {
                 let (push, mass) = all_pairs(&y.get());
-                flow.descend(&y, &weights, &index, rate, &push, &mass)
+                flow.descend(&y, &attraction, rate, &push, &mass)
             })),
             Some(angle) => {
                 let program = Program::inference(&device, move |(push, mass): (Tensor, Tensor)| {
-                    flow.descend(&y, &weights, &index, rate, &push, &mass)
+                    flow.descend(&y, &attraction, rate, &push, &mass)
                 });
                 Step::Tree { points: points.clone(), angle, program }
             }
@@ -256,35 +256,20 @@ impl Flow {
 
     /// One iteration, with the repulsion's sums of all points and of all pairs: gives the length of the gradient, and the
     /// divergence less its constant part.
-    fn descend(
-        &self,
-        points: &Var,
-        weights: &Tensor,
-        index: &Tensor,
-        rate: f64,
-        push: &Tensor,
-        mass: &Tensor,
-    ) -> Tensor {
-        let (n, k, y) = (weights.shape()[0], weights.shape()[1], points.get());
-        let m = y.shape()[1];
+    fn descend(&self, points: &Var, attraction: &Attraction, rate: f64, push: &Tensor, mass: &Tensor) -> Tensor {
+        let y = points.get();
         let (exaggeration, momentum) = (self.settings.get().narrow(0, 0, 1), self.settings.get().narrow(0, 1, 1));
-        // Attraction, along the lists: what pulls a row pulls its neighbour back.
-        let apart = y.unsqueeze(1) - y.index_select(0, index).reshape([n, k, m]);
-        let near = (apart.square().sum(2) + 1.0).recip();
-        let pull = (weights * &near).unsqueeze(2) * &apart;
-        let wide = index.unsqueeze(1).broadcast_to(&[n * k, m]);
-        let back = pull.reshape([n * k, m]).scatter_sum(0, &wide, n);
-        let attraction = pull.sum(1) - back;
+        let (pull, apart) = attraction.of(&y);
         // A row and itself are 0 apart, which only the sum must not count.
-        let mass = mass - n as f64;
-        let gradient = (attraction * exaggeration - push / &mass) * 4.0;
+        let mass = mass - y.shape()[0] as f64;
+        let gradient = (pull * exaggeration - push / &mass) * 4.0;
         let (speed, gain) = (self.velocity.get(), self.gains.get());
         let gain = (&speed * &gradient).lt(0.0).select(&gain + 0.2, &gain * 0.8).maximum(0.01);
         let speed = speed * momentum - &gradient * &gain * rate;
         points.assign(&(&y + &speed));
         self.velocity.assign(&speed);
         self.gains.assign(&gain);
-        let divergence = mass.ln() - (weights * 2.0 * near.ln()).sum(1).sum(());
+        let divergence = mass.ln() + apart;
         Tensor::stack(&[gradient.square().sum(()).sqrt(), divergence], 0)
     }
 }
@@ -341,22 +326,6 @@ fn perplexed(squares: &[f64], k: usize, perplexity: f64) -> Vec<f64> {
         out
     };
     squares.chunks_exact(k).flat_map(row).collect()
-}
-
-/// `sum(P ln P)` of the joint probabilities `P[i, j] = (p[j | i] + p[i | j]) / 2n`.
-fn entropy(conditional: &[f64], index: &[i32], n: usize, k: usize) -> f64 {
-    let mut pairs: Vec<(u64, f64)> = Vec::with_capacity(n * k);
-    for (at, (&p, &j)) in conditional.iter().zip(index).enumerate() {
-        let (i, j) = ((at / k) as u64, j as u64);
-        pairs.push((i.min(j) * n as u64 + i.max(j), p));
-    }
-    pairs.sort_unstable_by_key(|pair| pair.0);
-    let each = |pair: &[(u64, f64)]| {
-        let p = pair.iter().map(|pair| pair.1).sum::<f64>() / (2 * n) as f64;
-        // The pair counts in both directions.
-        if p > 0.0 { 2.0 * p * p.ln() } else { 0.0 }
-    };
-    pairs.chunk_by(|a, b| a.0 == b.0).map(each).sum()
 }
 
 impl Display for Embedding {
