@@ -25,8 +25,8 @@ pub mod tsne;
 pub mod umap;
 
 pub use anomaly::{
-    EllipticEnvelope, IsolationForest, NearestNeighbors, PeaksOverThreshold, StreamingScore, StreamingThreshold,
-    quantile,
+    Autoregression, EllipticEnvelope, IsolationForest, NearestNeighbors, PeaksOverThreshold, StreamingScore,
+    StreamingThreshold, quantile,
 };
 pub use dbscan::{Dbscan, DbscanResult};
 pub use ica::{FastIca, FastIcaModel};
@@ -98,9 +98,9 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Elements that the widest value of a tile should have: 4 MiB of f32, which stays in the caches of a core or two and still
-/// fills a GPU.
-const TILE: usize = 1 << 20;
+/// Elements that the widest value of a tile should have: 1 MiB of f32. Up to eight tiles share a kernel, and what one kernel
+/// writes the next should find in the cache; it still fills a GPU.
+const TILE: usize = 1 << 18;
 
 /// Tiles at most, so that a traced iteration stays small.
 const TILES: usize = 256;

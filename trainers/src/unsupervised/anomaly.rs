@@ -1,10 +1,12 @@
 //! Anomaly detection: models that score rows (higher is stranger) and thresholds on scores.
 
+mod autoregression;
 mod forest;
 mod robust;
 mod streaming;
 mod threshold;
 
+pub use autoregression::Autoregression;
 pub use forest::{IsolationForest, IsolationForestModel};
 pub use robust::{EllipticEnvelope, EllipticEnvelopeModel};
 pub use streaming::StreamingScore;
