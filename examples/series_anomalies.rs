@@ -88,8 +88,10 @@ fn alarms(series: &Series, learn: usize) -> Result<Vec<usize>> {
     }
     let mut rows = Vec::new();
     for scores in &scores {
-        let tail = PeaksOverThreshold { risk: 5e-4, ..Default::default() };
-        let mut threshold = tail.stream(&scores[30.min(learn / 2)..learn])?;
+        let usual = &scores[30.min(learn / 2)..learn];
+        // A tail is fitted to ten peaks at least.
+        let tail = PeaksOverThreshold { level: (1.0 - 12.0 / usual.len() as f64).clamp(0.5, 0.98), risk: 5e-4 };
+        let mut threshold = tail.stream(usual)?;
         for (row, &score) in scores.iter().enumerate().skip(learn) {
             if threshold.is_alarm(score)? {
                 rows.push(row);

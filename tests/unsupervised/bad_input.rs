@@ -89,6 +89,64 @@ fn mixtures_and_detectors_refuse_what_they_cannot_do() {
     says(MiniBatchKMeans::default().fit(&device, &x), &["3 rows", "8 clusters"]);
 }
 
+/// The first error of a method on a table, in words; `None` if it fits.
+type Fit = Box<dyn Fn(&Device, &Tensor) -> Option<String>>;
+
+/// Every method, with a configuration that suits ten rows of three features.
+fn methods() -> Vec<(&'static str, Fit)> {
+    fn of<M>(fit: impl Fn(&Device, &Tensor) -> Result<M> + 'static) -> Fit {
+        Box::new(move |device, x| fit(device, x).err().map(|error| error.to_string()))
+    }
+    vec![
+        ("k-means", of(|d, x| KMeans { clusters: 2, ..Default::default() }.fit(d, x))),
+        ("mini-batch", of(|d, x| MiniBatchKMeans { clusters: 2, ..Default::default() }.fit(d, x))),
+        ("dbscan", of(|d, x| Dbscan::default().fit(d, x))),
+        ("mixture", of(|d, x| GaussianMixture { components: 2, ..Default::default() }.fit(d, x))),
+        ("pca", of(|d, x| Pca::default().fit(d, x))),
+        ("svd", of(|d, x| Pca::truncated_svd(2).fit(d, x))),
+        ("incremental pca", of(|d, x| IncrementalPca::default().fit(d, x, 4))),
+        ("nmf", of(|d, x| Nmf { components: 2, ..Default::default() }.fit(d, x))),
+        ("ica", of(|d, x| FastIca { components: Some(2), ..Default::default() }.fit(d, x))),
+        ("t-sne", of(|d, x| Tsne { perplexity: 2.0, ..Default::default() }.fit(d, x))),
+        ("umap", of(|d, x| Umap { neighbors: 3, ..Default::default() }.fit(d, x))),
+        ("neighbours", of(|d, x| NearestNeighbors::default().fit(d, x))),
+        ("envelope", of(|d, x| EllipticEnvelope::default().fit(d, x))),
+        ("forest", of(|d, x| IsolationForest::default().fit(d, x))),
+    ]
+}
+
+#[test]
+fn every_method_fits_a_small_table_and_refuses_what_is_none() {
+    let device = Device::cpu();
+    let values: Vec<f32> = (0..30).map(|i| (i as f32 * 1.7).sin() + 2.0).collect();
+    let mut spoilt = values.clone();
+    spoilt[10] = f32::NAN;
+    for (name, fit) in methods() {
+        assert_eq!(fit(&device, &table(&values, 3)), None, "{name}");
+        let message = fit(&device, &table(&spoilt, 3)).unwrap_or_default();
+        assert!(message.contains("row 3, column 1 is NaN"), "{name}: {message}");
+        let message = fit(&device, &Tensor::zeros(&[0, 3], &device)).unwrap_or_default();
+        assert!(message.contains("0 rows") || message.contains("fewer than two rows"), "{name}: {message}");
+        let message = fit(&device, &Tensor::zeros(&[3], &device)).unwrap_or_default();
+        assert!(message.contains("two-dimensional"), "{name}: {message}");
+        // One row, and rows that are all the same: no panic, and if it is an error, it says which method.
+        for x in [table(&values[..3], 3), table(&[1.5; 30], 3)] {
+            assert!(fit(&device, &x).is_none_or(|message| message.contains(':')), "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_end_before_convergence_is_said() {
+    let device = Device::cpu();
+    let x = table(&(0..60).map(|i| (i as f32 * 1.7).sin()).collect::<Vec<f32>>(), 2);
+    let model =
+        KMeans { clusters: 5, n_init: 1, max_iterations: 1, ..Default::default() }.fit(&device, &x).expect("fits");
+    assert!(!model.converged && model.warnings.iter().any(|w| w.contains("not converged")), "{model}");
+    let huge = table(&[1e30, 2e30, -1e30, 3e30, 0.0, 1e30], 2);
+    says(Pca::default().fit(&device, &huge), &["scale the data down"]);
+}
+
 #[test]
 fn an_ndarray_is_a_table() {
     let device = Device::cpu();

@@ -48,6 +48,37 @@ fn products_of_rows_and_of_columns_give_the_same_components() {
 }
 
 #[test]
+fn a_mean_far_from_zero_costs_no_digits() {
+    // Numbers of 1/64, so that 4096 more is exact in f32: the components must be the same.
+    let near: Vec<f32> =
+        (0..3000).map(|i| ((i as f32 * 1.3).sin() * (1 + i % 5) as f32 * 64.0).round() / 64.0).collect();
+    let far: Vec<f32> = near.iter().map(|x| x + 4096.0).collect();
+    for device in devices() {
+        let fit = |values: &[f32], batch: Option<usize>| {
+            let x = Tensor::from_vec(values.to_vec(), &[600, 5], &device);
+            let components = Components::Count(2);
+            match batch {
+                Some(batch) => IncrementalPca::new(components, false).fit(&device, &x, batch).expect("fits"),
+                None => Pca { components, ..Default::default() }.fit(&device, &x).expect("fits"),
+            }
+        };
+        let expected = fit(&near, None);
+        for model in [fit(&far, None), fit(&near, Some(70)), fit(&far, Some(70))] {
+            for (found, expected) in model.explained_variance.iter().zip(&expected.explained_variance) {
+                assert!((found / expected - 1.0).abs() < 1e-5, "{found} is not {expected}");
+            }
+            let apart = (&model.components - &expected.components).abs().max(()).item().expect("reads");
+            assert!(apart < 1e-4, "{apart}");
+        }
+        let means = fit(&far, None).mean.to_f64().expect("reads");
+        for (j, found) in means.iter().enumerate() {
+            let mean = far.iter().skip(j).step_by(5).map(|&x| f64::from(x)).sum::<f64>() / 600.0;
+            assert!((found - mean).abs() < 4096.0 * f64::from(f32::EPSILON), "{found} is not {mean}");
+        }
+    }
+}
+
+#[test]
 fn whitening_gives_unit_variance_and_the_inverse_gives_rows_back() {
     let device = Device::cpu();
     let (x, _) = digits(&device);

@@ -51,6 +51,32 @@ fn all_covariances_recover_a_known_mixture() {
 }
 
 #[test]
+fn variances_are_exact_near_and_far_from_the_common_mean() {
+    // Two groups so far apart that every row belongs to one: means and variances are those of the groups. 5 and 5e4 deviations from
+    // the common mean: squares are multiplied out only where that keeps digits.
+    for device in devices() {
+        for away in [5.0f32, 5e4] {
+            let offset = |i: usize| ((i / 2) as f32 * 1.7).sin() * 1.5;
+            let row = |i: usize| [if i % 2 == 0 { away } else { -away } + offset(i), offset(i + 9) * 0.1];
+            let values: Vec<f32> = (0..400).flat_map(row).collect();
+            let x = Tensor::from_vec(values.clone(), &[400, 2], &device);
+            let config = GaussianMixture { components: 2, covariance: Covariance::Diagonal, ..Default::default() };
+            let model = config.fit(&device, &x).expect("fits");
+            for c in 0..2 {
+                let first = usize::from(model.means[c * 2] < 0.0);
+                for j in 0..2 {
+                    let own = || (first..400).step_by(2).map(|i| f64::from(values[i * 2 + j]));
+                    let mean = own().sum::<f64>() / 200.0;
+                    let variance = own().map(|v| (v - mean).powi(2)).sum::<f64>() / 200.0 + 1e-6;
+                    let (m, v) = (model.means[c * 2 + j], model.covariances[c * 2 + j]);
+                    assert!((m - mean).abs() < 1e-5 * f64::from(away) && (v / variance - 1.0).abs() < 1e-3, "{m} {v}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn one_gaussian_is_mean_and_covariance() {
     let device = Device::cpu();
     let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 1.0, 2.0, 6.0, 0.0, 1.0], &[4, 2], &device);

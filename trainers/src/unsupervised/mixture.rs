@@ -6,10 +6,11 @@
 
 mod beginning;
 mod density;
+mod expectation;
 
 use std::fmt::{Display, Formatter};
 
-use anygrad_core::{Device, Program, Result, Tensor, Var};
+use anygrad_core::{Device, Result, Tensor, Var};
 
 use super::kmeans::{KMeans, KMeansModel};
 use super::linear::{cholesky, lower_inverse, product, transposed};
@@ -17,7 +18,8 @@ use super::pca::from_f64;
 use super::store::{Model, Parts};
 use super::{Run, Table, by_tile, part, ranges, silent, table, wrong};
 use crate::events::Listener;
-use density::{Sums, log_densities, sums};
+use density::{Sums, log_densities};
+use expectation::Expectation;
 
 const METHOD: &str = "gaussian mixture";
 
@@ -139,18 +141,16 @@ impl GaussianMixture {
             return Err(wrong(METHOD, format!("{n} rows cannot make {} components; ask for fewer", self.components)));
         }
         let mut run = Run::begin(listener, METHOD, Some((self.n_init * self.max_iterations) as u64))?;
-        let placed = self.place(device, d)?;
-        let mut expectation = self.program(&x, &placed);
+        let mut expectation = Expectation::new(self, &x)?;
         let some = beginning::sample(&x, self.components)?;
-        let mut short = self.program(&some, &placed);
+        let mut short = Expectation::new(self, &some)?;
         let mut best: Option<GaussianMixtureModel> = None;
         let mut done = 0;
         for start in 0..self.n_init {
-            let mut parameters = self.begin(&some, &placed, &mut short, start)?;
+            let mut parameters = self.begin(&some, &mut short, start)?;
             let (mut last, mut iterations, mut converged) = (f64::NEG_INFINITY, 0, false);
             while iterations < self.max_iterations && !converged {
-                self.write(&placed, &parameters, d)?;
-                let sums = Sums::read(&expectation.run(())?)?;
+                let sums = expectation.run(&parameters)?;
                 parameters = self.maximise(&parameters, &sums, n, d);
                 let likelihood = sums.log_likelihood / n as f64;
                 (iterations, done) = (iterations + 1, done + 1);
@@ -217,22 +217,6 @@ impl GaussianMixture {
         })
     }
 
-    /// One pass over the data with the placed parameters.
-    fn program(&self, x: &Tensor, placed: &Placed) -> Program<'static, (), Vec<Tensor>> {
-        let (x, k, dense) = (x.clone(), self.components, self.dense());
-        let (means, whiteners, constants) = (placed.means.clone(), placed.whiteners.clone(), placed.constants.clone());
-        let device = x.device().clone();
-        Program::inference(&device, move |()| {
-            let (n, d) = (x.shape()[0], x.shape()[1]);
-            let (means, whiteners, constants) = (means.get(), whiteners.get(), constants.get());
-            let tiles = ranges(n, k * d)
-                .into_iter()
-                .map(|(start, end)| sums(&part(&x, start, end), &means, &whiteners, &constants, dense));
-            let add = |a: Vec<Tensor>, b: Vec<Tensor>| a.iter().zip(&b).map(|(a, b)| a + b).collect();
-            tiles.reduce(add).unwrap_or_default()
-        })
-    }
-
     /// Parameters of the clusters that k-means finds.
     fn first(&self, x: &Tensor, start: u64) -> Result<Parameters> {
         let (n, d, k) = (x.shape()[0], x.shape()[1], self.components);
@@ -289,10 +273,6 @@ impl GaussianMixture {
         };
         let all: f64 = counts.iter().sum();
         Parameters { weights: counts.iter().map(|c| c / all).collect(), means, covariances }
-    }
-
-    fn write(&self, placed: &Placed, parameters: &Parameters, d: usize) -> Result<()> {
-        write(placed, parameters, self.covariance, d)
     }
 }
 

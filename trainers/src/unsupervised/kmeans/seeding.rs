@@ -15,7 +15,7 @@ pub enum Seeding {
     #[default]
     PlusPlus,
     /// k-means||: in each of five rounds twice as many rows as clusters are drawn in proportion to their squared distance from
-    /// what was drawn before; then k-means++ chooses among these, each weighted by the rows that are nearest to it. Fewer
+    /// what was drawn before; then greedy k-means++ chooses among these, each weighted by the rows that are nearest to it. Fewer
     /// passes over the data than [`Seeding::PlusPlus`] where there are many clusters.
     /// Source: Bahmani and others, "Scalable k-means++" (2012), algorithm 2, with a fixed number of draws per round.
     Parallel,
@@ -101,7 +101,7 @@ struct PlusPlus {
 impl PlusPlus {
     fn new(x: &Tensor, k: usize) -> Result<PlusPlus> {
         let ([n, d], device) = ([x.shape()[0], x.shape()[1]], x.device());
-        let trials = 2 + (k as f64).ln() as usize;
+        let trials = trials(k);
         let nearest = Var::try_new("nearest", &Tensor::zeros(&[n], device))?;
         let chosen = Var::try_new("chosen", &Tensor::zeros(&[k, d], device))?;
         let place = Var::try_new("place", &Tensor::zeros(&[1], device).cast(DType::I32))?;
@@ -225,30 +225,43 @@ impl Parallel {
     }
 }
 
-/// `k` of the weighted rows `[.., d]` by k-means++; rows repeat if there are fewer.
+/// `k` of the weighted rows `[.., d]` by greedy k-means++; rows repeat if there are fewer.
 fn chosen(rows: &[f32], weights: &[f64], [k, d]: [usize; 2], draws: &mut Draws) -> Vec<f32> {
     let count = weights.len();
     let mut distances = vec![1.0f64; count];
     let mut out = Vec::with_capacity(k * d);
     for place in 0..k {
         let total: f64 = weights.iter().zip(&distances).map(|(w, d)| w * d).sum();
-        let mut rest = draws.uniform() * total;
-        let mut pick = count - 1;
-        for (at, (w, d)) in weights.iter().zip(&distances).enumerate() {
-            rest -= w * d;
-            if rest < 0.0 {
-                pick = at;
-                break;
+        let mut best: Option<(f64, usize, Vec<f64>)> = None;
+        for _ in 0..trials(k) {
+            let mut rest = draws.uniform() * total;
+            let drawn = |(w, d): (&f64, &f64)| {
+                rest -= w * d;
+                rest < 0.0
+            };
+            let pick = weights.iter().zip(&distances).position(drawn).unwrap_or(count - 1);
+            let center = &rows[pick * d..(pick + 1) * d];
+            let found = rows.chunks_exact(d).zip(&distances).map(|(row, known)| {
+                let found: f64 = row.iter().zip(center).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+                if place == 0 { found } else { known.min(found) }
+            });
+            let found: Vec<f64> = found.collect();
+            let sum = weights.iter().zip(&found).map(|(w, d)| w * d).sum();
+            if best.as_ref().is_none_or(|best| sum < best.0) {
+                best = Some((sum, pick, found));
             }
         }
-        let center = &rows[pick * d..(pick + 1) * d];
-        for (known, row) in distances.iter_mut().zip(rows.chunks_exact(d)) {
-            let found: f64 = row.iter().zip(center).map(|(a, b)| f64::from(a - b).powi(2)).sum();
-            *known = if place == 0 { found } else { known.min(found) };
+        if let Some((_, pick, found)) = best {
+            distances = found;
+            out.extend_from_slice(&rows[pick * d..(pick + 1) * d]);
         }
-        out.extend_from_slice(center);
     }
     out
+}
+
+/// Candidates for each centre, as in scikit-learn.
+fn trials(k: usize) -> usize {
+    2 + (k as f64).ln() as usize
 }
 
 /// `table` with its row number `at: [1]` replaced by `row: [1, d]`.

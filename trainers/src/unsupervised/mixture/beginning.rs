@@ -1,9 +1,9 @@
 //! Where a mixture begins: short runs from several k-means, on a part of the rows.
 
-use anygrad_core::{Program, Result, Tensor};
+use anygrad_core::{Result, Tensor};
 
-use super::density::Sums;
-use super::{GaussianMixture, Parameters, Placed};
+use super::expectation::Expectation;
+use super::{GaussianMixture, Parameters};
 
 /// Beginnings of a start, each from another k-means, of which the likeliest after a few iterations goes on: k-means alone often
 /// leaves two components on one group of rows, which no iteration undoes. Source: Biernacki, Celeux, Govaert, "Choosing starting
@@ -18,21 +18,14 @@ const LEAST: usize = 5_000;
 
 impl GaussianMixture {
     /// The likeliest of a few short runs on some of the rows.
-    pub(super) fn begin(
-        &self,
-        some: &Tensor,
-        placed: &Placed,
-        expectation: &mut Program<'static, (), Vec<Tensor>>,
-        start: usize,
-    ) -> Result<Parameters> {
+    pub(super) fn begin(&self, some: &Tensor, expectation: &mut Expectation, start: usize) -> Result<Parameters> {
         let (n, d) = (some.shape()[0], some.shape()[1]);
         let beginnings = if self.components == 1 { 1 } else { BEGINNINGS };
         let mut run = |number: usize| -> Result<(f64, Parameters)> {
             let mut parameters = self.first(some, number as u64)?;
             let mut likelihood = f64::NEG_INFINITY;
             for _ in 0..SHORT {
-                self.write(placed, &parameters, d)?;
-                let sums = Sums::read(&expectation.run(())?)?;
+                let sums = expectation.run(&parameters)?;
                 likelihood = sums.log_likelihood;
                 parameters = self.maximise(&parameters, &sums, n, d);
             }
