@@ -117,7 +117,6 @@ impl Rollout {
     ///
     /// What a step led to is what the next one saw, unless an episode ended. Of those that ended by being cut off there is at
     /// most one per environment in [`Rollout::apart`] steps, so a few observations are valued instead of all.
-    #[must_use]
     #[track_caller]
     pub fn next_values(&self, value: &Tensor, of: impl Fn(&Tensor) -> Tensor) -> Tensor {
         let [seeds, steps, n] = [0, 1, 2].map(|axis| value.size(axis));
