@@ -239,7 +239,7 @@ fn values_of_what_follows_are_those_of_all_next_observations() {
     device.seed(5).expect("seed");
     let (steps, n, apart) = (40, 6, 16);
     let cut = |step: usize, world: usize| (step + 3 * world) % apart == apart - 1;
-    let ended = |step: usize, world: usize| (step * 7 + world * 5) % 11 == 0;
+    let ended = |step: usize, world: usize| (step * 7 + world * 5).is_multiple_of(11);
     let flags = |of: &dyn Fn(usize, usize) -> bool| {
         let list: Vec<bool> = (0..steps * n).map(|i| of(i / n, i % n)).collect();
         Tensor::from_vec(list, &[steps, n], &device)
