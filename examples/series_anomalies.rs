@@ -1,7 +1,6 @@
 //! Strange moments of time series, found while they come in: scores by statistics that forget, and thresholds that learn.
 //!
 //!     cargo run --release --example series_anomalies -- --data path/to/nab/realKnownCause/nyc_taxi.csv.gz --out taxi.svg
-//!     cargo run --release --example series_anomalies -- --data path/to/nab/realKnownCause
 //!
 //! `--data` names a series of the Numenta Anomaly Benchmark (columns `timestamp` and `value`) or a directory of them, with
 //! `combined_windows.json` one directory above; without it a wave with three bumps is taken. The first 15 % of the rows teach what is
@@ -21,7 +20,7 @@ use anygrad::unsupervised::{Autoregression, PeaksOverThreshold, StreamingScore};
 /// Values, and the stretches of rows that are strange.
 struct Series {
     values: Vec<f64>,
-    /// Rows of a day, if their times tell.
+    /// Rows until the same time of day comes again.
     day: Option<usize>,
     windows: Vec<Range<usize>>,
 }
@@ -48,13 +47,11 @@ impl Series {
                 place(0)..place(1) + 1
             })
             .collect();
-        // Until the same time of day comes again.
         let clock = |row: usize| times[row].split(' ').nth(1);
         let day = (1..times.len()).find(|&row| clock(row) == clock(0)).filter(|_| clock(0).is_some());
         Ok(Series { values, day, windows })
     }
 
-    /// A wave with noise, and three bumps in it.
     fn made_up(seed: u64) -> Series {
         let mut draws = Draws::new(seed, 0);
         let windows = vec![1500..1520, 2400..2420, 3300..3320];
@@ -77,7 +74,6 @@ fn alarms(series: &Series, learn: usize) -> Result<Vec<usize>> {
     let mut forecast = Autoregression::new(&lags, count as f64 / 4.0)?;
     let mut far = StreamingScore::new(1, count as f64 / 20.0, 20)?;
     let mut wrong = StreamingScore::new(1, count as f64 / 10.0, 20)?;
-    // Errors are averaged with weights that halve in a 400th of the series.
     let (mut lately, share) = (0.0, 1.0 - (-1.0 / (count as f64 / 400.0).max(4.0)).exp2());
     let mut scores = [Vec::with_capacity(count), Vec::with_capacity(count)];
     for value in &series.values {
@@ -89,7 +85,6 @@ fn alarms(series: &Series, learn: usize) -> Result<Vec<usize>> {
     let mut rows = Vec::new();
     for scores in &scores {
         let usual = &scores[30.min(learn / 2)..learn];
-        // A tail is fitted to ten peaks at least.
         let tail = PeaksOverThreshold { level: (1.0 - 12.0 / usual.len() as f64).clamp(0.5, 0.98), risk: 5e-4 };
         let mut threshold = tail.stream(usual)?;
         for (row, &score) in scores.iter().enumerate().skip(learn) {
