@@ -21,58 +21,74 @@ pub(crate) struct Life {
     pub(crate) apart: Vec<usize>,
 }
 
-impl Life {
-    fn meets(&self, other: &Life) -> bool {
-        self.first <= other.last && other.first <= self.last
-    }
-}
-
 /// For each block its slab and first byte, and the slabs' sizes; no slab is larger than `most` bytes, unless a block is.
 pub(crate) fn pack(lives: &[Life], most: usize) -> (Vec<(usize, usize)>, Vec<usize>) {
     let mut by_size: Vec<usize> = (0..lives.len()).collect();
     by_size.sort_by_key(|&b| Reverse(lives[b].bytes));
     let rest = by_size.split_off(CHOOSING.min(lives.len()));
     let mut places = vec![(usize::MAX, 0); lives.len()];
-    let mut slabs: Vec<(usize, Vec<usize>)> = Vec::new();
+    let mut slabs: Vec<Slab> = Vec::new();
     for block in by_size {
         let life = &lives[block];
         let mut best = (life.bytes, slabs.len(), 0);
-        for (slab, (size, inside)) in slabs.iter().enumerate() {
-            if life.apart.iter().any(|&other| places[other].0 == slab) {
+        for (number, slab) in slabs.iter().enumerate() {
+            if life.apart.iter().any(|&other| places[other].0 == number) {
                 continue;
             }
-            let taken = inside.iter().filter(|&&other| lives[other].meets(life));
-            let start = gap(taken.map(|&other| (places[other].1, lives[other].bytes)).collect(), life.bytes);
-            let growth = (start + life.bytes).saturating_sub(*size);
+            let start = slab.gap(life);
+            let growth = (start + life.bytes).saturating_sub(slab.bytes);
             // A slab more only where it is smaller than what an old one grows by.
             if growth < best.0 + usize::from(best.1 == slabs.len()) && (growth == 0 || start + life.bytes <= most) {
-                best = (growth, slab, start);
+                best = (growth, number, start);
             }
         }
-        let (growth, slab, start) = best;
-        if slab == slabs.len() {
-            slabs.push((0, Vec::new()));
+        let (growth, number, start) = best;
+        if number == slabs.len() {
+            slabs.push(Slab::default());
         }
-        slabs[slab].0 += growth;
-        slabs[slab].1.push(block);
-        places[block] = (slab, start);
+        slabs[number].bytes += growth;
+        slabs[number].take(start, life);
+        places[block] = (number, start);
     }
-    let mut sizes = slabs.into_iter().map(|slab| slab.0).collect();
+    let mut sizes = slabs.into_iter().map(|slab| slab.bytes).collect();
     one_after_the_other(lives, rest, &mut places, &mut sizes);
     (places, sizes)
 }
 
-/// The start of the smallest gap between taken stretches (start and length) that holds so many bytes; else the end of all.
-fn gap(mut taken: Vec<(usize, usize)>, bytes: usize) -> usize {
-    taken.sort_unstable();
-    let (mut end, mut best) = (0, None);
-    for (start, length) in taken {
-        if start >= end + bytes && best.is_none_or(|(room, _)| start - end < room) {
-            best = Some((start - end, end));
+/// A slab whose blocks are chosen places in.
+#[derive(Debug, Default)]
+struct Slab {
+    bytes: usize,
+    /// By their first bytes.
+    taken: Vec<Taken>,
+}
+
+/// The stretch of a slab that a block takes while it lives.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    start: usize,
+    end: usize,
+    first: usize,
+    last: usize,
+}
+
+impl Slab {
+    /// The start of the smallest gap that holds a block for as long as it lives; else the end of all that it meets.
+    fn gap(&self, life: &Life) -> usize {
+        let (mut end, mut best) = (0, None);
+        for other in self.taken.iter().filter(|other| life.first <= other.last && other.first <= life.last) {
+            if other.start >= end + life.bytes && best.is_none_or(|(room, _)| other.start - end < room) {
+                best = Some((other.start - end, end));
+            }
+            end = end.max(other.end);
         }
-        end = end.max(start + length);
+        best.map_or(end, |(_, start)| start)
     }
-    best.map_or(end, |(_, start)| start)
+
+    fn take(&mut self, start: usize, life: &Life) {
+        let at = self.taken.partition_point(|other| other.start < start);
+        self.taken.insert(at, Taken { start, end: start + life.bytes, first: life.first, last: life.last });
+    }
 }
 
 /// Whole new slabs for these blocks; a free slab is taken by the block that fits it best.
@@ -104,6 +120,12 @@ fn one_after_the_other(lives: &[Life], mut blocks: Vec<usize>, places: &mut [(us
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Life {
+        fn meets(&self, other: &Life) -> bool {
+            self.first <= other.last && other.first <= self.last
+        }
+    }
 
     fn life(bytes: usize, first: usize, last: usize) -> Life {
         Life { bytes, first, last, apart: Vec::new() }
