@@ -10,9 +10,9 @@
 //! Invariant: the plan's values are those of the graph node by node; fusion never changes the order of a reduction.
 
 pub(crate) mod collapse;
+mod dependence;
 pub(crate) mod draft;
 pub(crate) mod emit;
-mod forest;
 pub(crate) mod group;
 pub(crate) mod heavy;
 pub(crate) mod materialize;

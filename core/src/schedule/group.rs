@@ -10,9 +10,9 @@ use crate::backend::Limits;
 use crate::graph::Graph;
 use crate::hash::{Map, Set};
 use crate::op::Op;
+use crate::schedule::dependence::Dependence;
 use crate::schedule::draft::{Context, Draft};
 use crate::schedule::emit::{self, Emitted, NeedsBuffer};
-use crate::schedule::forest::Forest;
 use crate::schedule::heavy;
 use crate::schedule::materialize::{is_heavy, is_reduction};
 use crate::view::{Layout, View, contiguous_strides};
@@ -23,8 +23,6 @@ const ROWS: usize = 16;
 const SMALL: usize = 4096;
 /// Of the groups that read a buffer, as many of the last are looked at.
 const BESIDE: usize = 4;
-/// How many groups are looked at before a cycle is feared.
-const REACH: usize = 512;
 /// Axes of a kernel at most, before neighbours are joined again.
 const MOST_AXES: usize = 12;
 /// No group.
@@ -62,8 +60,6 @@ pub(crate) struct Group {
     pub(crate) stores: Vec<(usize, Level)>,
     /// Stores that are another store in another order of axes: which one, and where each point of `outer` goes.
     pub(crate) reordered: Map<usize, (usize, View)>,
-    /// Groups whose values this one reads.
-    needs: Vec<usize>,
     /// Its kernel so far, once another value was to join it.
     draft: Option<Box<Draft>>,
 }
@@ -75,11 +71,8 @@ pub(crate) struct Groups {
     /// `NONE` where a node is not stored or was not met yet.
     of: Vec<usize>,
     pub(crate) stored: Vec<bool>,
-    /// For each group one of those that it needs.
-    needed: Forest,
-    /// For each group the last walk that came by, and the number of the present one: see [`depends`].
-    seen: Vec<u32>,
-    walk: u32,
+    /// Which of them read values of which.
+    needs: Dependence,
 }
 
 impl Groups {
@@ -102,7 +95,6 @@ impl Group {
             core: is_heavy(&n.op).then_some(node),
             stores: vec![(node, Level::Outer)],
             reordered: Map::default(),
-            needs: Vec::new(),
             draft: None,
         }
     }
@@ -231,14 +223,8 @@ fn refine(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
 
 /// Forms the groups of all stored nodes.
 pub(crate) fn form(graph: &Graph, stored: Vec<bool>, limits: &Limits, fuse: bool) -> Groups {
-    let mut groups = Groups {
-        list: Vec::new(),
-        of: vec![NONE; graph.nodes.len()],
-        stored,
-        needed: Forest::default(),
-        seen: Vec::new(),
-        walk: 0,
-    };
+    let mut groups =
+        Groups { list: Vec::new(), of: vec![NONE; graph.nodes.len()], stored, needs: Dependence::default() };
     // Last groups that read a buffer: candidates to join side by side.
     let mut readers = vec![[NONE; BESIDE]; graph.nodes.len()];
     for node in 0..graph.nodes.len() {
@@ -247,40 +233,51 @@ pub(crate) fn form(graph: &Graph, stored: Vec<bool>, limits: &Limits, fuse: bool
         }
         let alone = Group::alone(graph, node);
         let reads = emit::reads(graph, &groups.stored, node);
+        let producers = Producers::of(&reads, graph, &groups);
         let joined = if fuse && !is_heavy(&graph.nodes[node].op) {
-            join(graph, &mut groups, &readers, node, &alone.space, &reads, limits)
+            let from = Newcomer { node, alone: &alone.space, reads: &reads, producers: &producers };
+            join(graph, &mut groups, &readers, &from, limits)
         } else {
             None
         };
-        let number = joined.unwrap_or_else(|| {
+        let number = joined.unwrap_or(groups.list.len());
+        if joined.is_none() {
             groups.list.push(alone);
-            groups.list.len() - 1
-        });
+            groups.needs.push();
+        }
+        groups.needs.add(number, &producers.beside(number));
         groups.of[node] = number;
         for read in reads {
-            add_read(graph, &mut groups, number, read);
             if readers[read][0] != number {
                 readers[read].rotate_right(1);
                 readers[read][0] = number;
             }
         }
-        if joined.is_none() {
-            groups.needed.push(&groups.list[number].needs);
-        }
     }
     groups
 }
 
-/// Notes that a group reads a stored node; a concatenation stands for its parts.
-fn add_read(graph: &Graph, groups: &mut Groups, group: usize, read: usize) {
-    let producers = match &graph.nodes[read].op {
-        Op::Concat => concat_groups(graph, groups, read),
-        _ => groups.of(read).into_iter().collect(),
-    };
-    let needs = &mut groups.list[group].needs;
-    needs.extend(producers.into_iter().filter(|&producer| producer != group));
-    needs.sort_unstable();
-    needs.dedup();
+/// The groups that compute stored nodes, and those that compute parts of concatenations among them.
+struct Producers {
+    whole: Vec<usize>,
+    parts: Vec<usize>,
+}
+
+impl Producers {
+    fn of(reads: &[usize], graph: &Graph, groups: &Groups) -> Producers {
+        let (concats, values): (Vec<usize>, Vec<usize>) =
+            reads.iter().partition(|&&read| graph.nodes[read].op == Op::Concat);
+        Producers {
+            whole: values.into_iter().filter_map(|read| groups.of(read)).collect(),
+            parts: concats.into_iter().flat_map(|concat| concat_groups(graph, groups, concat)).collect(),
+        }
+    }
+
+    /// All of them that a group does not compute itself. A concatenation is complete only after all of its parts: if some are
+    /// this group's own, it depends on itself.
+    fn beside(&self, group: usize) -> Vec<usize> {
+        self.whole.iter().filter(|&&producer| producer != group).chain(&self.parts).copied().collect()
+    }
 }
 
 /// The groups that compute the parts of a concatenation, at any depth.
@@ -301,20 +298,28 @@ pub(crate) fn concat_groups(graph: &Graph, groups: &Groups, concat: usize) -> Ve
     found
 }
 
-/// The group that `node` joins, changed so that it can.
+/// A stored value that looks for a group.
+struct Newcomer<'a> {
+    node: usize,
+    /// The space of a kernel that computes nothing else.
+    alone: &'a Space,
+    reads: &'a [usize],
+    producers: &'a Producers,
+}
+
+/// The group that a value joins, changed so that it can.
 fn join(
     graph: &Graph,
     groups: &mut Groups,
     readers: &[[usize; BESIDE]],
-    node: usize,
-    alone: &Space,
-    reads: &[usize],
+    newcomer: &Newcomer<'_>,
     limits: &Limits,
 ) -> Option<usize> {
+    let &Newcomer { node, alone, reads, producers } = newcomer;
     let mut candidates: Vec<usize> = reads.iter().filter_map(|&read| groups.of(read)).collect();
     candidates.sort_unstable_by_key(|&group| Reverse(group));
-    for read in reads {
-        candidates.extend(readers[*read].iter().filter(|&&group| group != NONE));
+    for &read in reads {
+        candidates.extend(readers[read].iter().filter(|&&group| group != NONE));
     }
     for (number, &candidate) in candidates.iter().enumerate() {
         let group = &groups.list[candidate];
@@ -326,8 +331,7 @@ fn join(
         }
         let Some(change) = merge(graph, group, node, alone) else { continue };
         // Values of other groups that node needs must not depend on the candidate.
-        let needs = producers(graph, groups, reads, candidate);
-        if depends(groups, needs, candidate) {
+        if groups.needs.reaches(producers.beside(candidate), candidate) {
             continue;
         }
         let from = Context { graph, stored: &groups.stored, limits };
@@ -451,39 +455,4 @@ fn split(shape: &[usize], len: usize) -> Option<usize> {
         product *= size;
     }
     None
-}
-
-/// Groups other than `candidate` whose values are read.
-fn producers(graph: &Graph, groups: &Groups, reads: &[usize], candidate: usize) -> Vec<usize> {
-    let mut needs = Vec::new();
-    for &read in reads {
-        if graph.nodes[read].op == Op::Concat {
-            // A concatenation with a part from the candidate is complete only after the candidate: that is a dependence.
-            needs.extend(concat_groups(graph, groups, read));
-        } else {
-            needs.extend(groups.of(read).filter(|&producer| producer != candidate));
-        }
-    }
-    needs
-}
-
-/// Whether any of `pending` is, or needs, `target` (or too many groups would have to be asked). This is asked for every value and
-/// neighbour: often one look at the forest says yes; else no set is built, but a group that this walk has seen carries its number.
-fn depends(groups: &mut Groups, mut pending: Vec<usize>, target: usize) -> bool {
-    if pending.iter().any(|&group| groups.needed.is_below(group, target)) {
-        return true;
-    }
-    groups.walk += 1;
-    groups.seen.resize(groups.list.len(), 0);
-    let mut asked = 0;
-    while let Some(group) = pending.pop() {
-        if group == target || asked > REACH {
-            return true;
-        }
-        if std::mem::replace(&mut groups.seen[group], groups.walk) != groups.walk {
-            asked += 1;
-            pending.extend(&groups.list[group].needs);
-        }
-    }
-    false
 }
