@@ -57,7 +57,7 @@ fn variances_are_exact_near_and_far_from_the_common_mean() {
     for device in devices() {
         for away in [5.0f32, 5e4] {
             let offset = |i: usize| ((i / 2) as f32 * 1.7).sin() * 1.5;
-            let row = |i: usize| [if i % 2 == 0 { away } else { -away } + offset(i), offset(i + 9) * 0.1];
+            let row = |i: usize| [if i.is_multiple_of(2) { away } else { -away } + offset(i), offset(i + 9) * 0.1];
             let values: Vec<f32> = (0..400).flat_map(row).collect();
             let x = Tensor::from_vec(values.clone(), &[400, 2], &device);
             let config = GaussianMixture { components: 2, covariance: Covariance::Diagonal, ..Default::default() };

@@ -75,9 +75,9 @@ impl Tridiagonal {
         let scale = values.iter().fold(f64::MIN_POSITIVE, |most, v| most.max(v.abs()));
         let mut draws = crate::data::Draws::new(0, 0);
         let mut found: Vec<f64> = Vec::with_capacity(count * n);
-        for k in 0..count {
+        for (k, &exact) in values[..count].iter().enumerate() {
             // Equal values are told apart, or the same vector would come out.
-            let value = values[k] - (k as f64) * f64::EPSILON * scale;
+            let value = exact - (k as f64) * f64::EPSILON * scale;
             let mut v: Vec<f64> = (0..n).map(|_| draws.uniform() - 0.5).collect();
             for _ in 0..3 {
                 self.solve(value, scale, &mut v);
@@ -91,7 +91,7 @@ impl Tridiagonal {
                 }
             }
             let limit = 8.0 * n as f64 * f64::EPSILON * scale;
-            if !(0..n).all(|i| (self.row(i, &v) - values[k] * v[i]).abs() <= limit) {
+            if !(0..n).all(|i| (self.row(i, &v) - exact * v[i]).abs() <= limit) {
                 return None;
             }
             found.extend_from_slice(&v);
