@@ -26,7 +26,8 @@ pub(crate) fn operations(bench: &mut Bench) -> Result<()> {
         }
     }
     let mut left = Vec::new();
-    for (name, case) in chosen.into_iter().filter(|(name, _)| bench.wanted("operation", name)) {
+    chosen.retain(|name, _| bench.wanted("operation", name));
+    for (name, case) in chosen {
         let times = ELEMENTS.div_ceil(elements(&case));
         let inputs: Vec<Tensor> =
             case.inputs.iter().map(|input| repeated(input, times).tensor(&bench.device)).collect();
