@@ -31,11 +31,11 @@ pub(super) fn emit(body: &Body, assembler: &mut Assembler) -> Option<usize> {
     if body.stores.iter().any(|&(value, _)| is_fetched(&body.lines[value])) {
         return None;
     }
-    let mut uses = vec![(0, 0); body.lines.len()];
+    let mut last = vec![0; body.lines.len()];
     for (at, line) in body.lines.iter().enumerate() {
-        operands(line).for_each(|value| uses[value] = (uses[value].0 + 1, at));
+        operands(line).for_each(|value| last[value] = at);
     }
-    body.stores.iter().for_each(|&(value, _)| uses[value].1 = usize::MAX);
+    body.stores.iter().for_each(|&(value, _)| last[value] = usize::MAX);
 
     let entry = assembler.here();
     let saved: Vec<General> =
@@ -47,12 +47,12 @@ pub(super) fn emit(body: &Body, assembler: &mut Assembler) -> Option<usize> {
     assembler.begin();
     let tail = assembler.skip_if_none();
     let start = assembler.here();
-    Lanes::new(body, &pointers, &uses, false, assembler).all()?;
+    Lanes::new(body, &pointers, &last, false, assembler).all()?;
     assembler.repeat(start);
     assembler.land(tail);
     let end = assembler.skip_if_whole();
     assembler.mask(MASK);
-    Lanes::new(body, &pointers, &uses, true, assembler).all()?;
+    Lanes::new(body, &pointers, &last, true, assembler).all()?;
     assembler.land(end);
     saved.iter().rev().for_each(|&register| assembler.pop(register));
     assembler.leave();
@@ -78,8 +78,10 @@ fn is_fetched(line: &Line) -> bool {
 struct Lanes<'a> {
     body: &'a Body,
     pointers: &'a [Pointer],
-    /// How often each value is an operand, and the line that uses it last.
-    uses: &'a [(usize, usize)],
+    /// The line that uses each value last.
+    last: &'a [usize],
+    /// The present line.
+    at: usize,
     masked: bool,
     assembler: &'a mut Assembler,
     /// What each register holds, and where each value is.
@@ -91,12 +93,12 @@ impl<'a> Lanes<'a> {
     fn new(
         body: &'a Body,
         pointers: &'a [Pointer],
-        uses: &'a [(usize, usize)],
+        last: &'a [usize],
         masked: bool,
         assembler: &'a mut Assembler,
     ) -> Lanes<'a> {
         let register = vec![None; body.lines.len()];
-        Lanes { body, pointers, uses, masked, assembler, holds: [None; HELD], register }
+        Lanes { body, pointers, last, at: 0, masked, assembler, holds: [None; HELD], register }
     }
 
     fn all(mut self) -> Option<()> {
@@ -120,6 +122,7 @@ impl<'a> Lanes<'a> {
     }
 
     fn line(&mut self, at: usize) -> Option<()> {
+        self.at = at;
         let line = self.body.lines[at];
         let two = |this: &mut Self, code, x, y, number, swaps: bool| {
             // Memory can only be the last operand.
@@ -196,7 +199,7 @@ impl<'a> Lanes<'a> {
 
     /// The result takes the place of an operand, so this must be one that is not needed any more, or a copy.
     fn multiply_add(&mut self, at: usize, x: Value, y: Value, z: Value) -> Option<()> {
-        let ends = |this: &Self, value: Value| this.is_held(value) && this.uses[value].1 == at;
+        let ends = |this: &Self, value: Value| this.is_held(value) && this.last[value] == at;
         let (x, y) = if self.is_held(x) { (x, y) } else { (y, x) };
         if ends(self, z) {
             let (to, second) = (self.vector(z, ON_THE_WAY[0]), self.vector(x, ON_THE_WAY[1]));
@@ -229,8 +232,9 @@ impl<'a> Lanes<'a> {
         if let Some(register) = self.register[value] {
             return register;
         }
-        // What is needed again stays, if there is room.
-        let again = self.uses[value].0 > 1;
+        // What is needed later stays, if there is room. (What ends here does not: its register would be free for the result before
+        // it is read.)
+        let again = self.last[value] > self.at;
         let to = if again { self.room(value).unwrap_or(otherwise) } else { otherwise };
         self.fetch(value, to);
         to
@@ -243,7 +247,7 @@ impl<'a> Lanes<'a> {
         }
         match self.body.lines[value] {
             Line::Constant(bits) => Place::Pool(self.assembler.pooled([bits; LANES])),
-            Line::Load(pointer) if !self.masked && self.uses[value].0 == 1 => Place::At(self.general(pointer)),
+            Line::Load(pointer) if !self.masked && self.last[value] == self.at => Place::At(self.general(pointer)),
             _ => Place::Vector(self.vector(value, otherwise)),
         }
     }
@@ -279,7 +283,7 @@ impl<'a> Lanes<'a> {
     fn release(&mut self, at: usize) {
         for register in 0..HELD {
             if let Some(value) = self.holds[register]
-                && self.uses[value].1 == at
+                && self.last[value] == at
             {
                 self.holds[register] = None;
                 self.register[value] = None;

@@ -140,6 +140,24 @@ fn functions_give_the_bits_of_the_interpreter() {
     check("at least", |body, x, _| body.trace(x, |x| x.at_least(-1.0)), |x, _| if x < -1.0 { -1.0 } else { x });
 }
 
+#[test]
+fn what_is_added_may_have_been_given_up_and_end_here() {
+    // y is loaded for the first line, gives its register to the products, and is loaded again for its last use.
+    let body = |body: &mut Body, x, y| {
+        let sum = body.two(Two::Add, y, x);
+        let product = many(body, x, 11);
+        let (a, b) = (body.two(Two::Add, product, sum), body.two(Two::Subtract, product, sum));
+        let result = body.line(Line::MultiplyAdd(a, b, y));
+        let result = body.two(Two::Subtract, result, a);
+        body.two(Two::Subtract, result, b)
+    };
+    check("added", body, |x, y| {
+        let product = (2..=11).rev().fold(x + 1.0, |product, i| product * (x + i as f32));
+        let (a, b) = (product + (y + x), product - (y + x));
+        a.mul_add(b, y) - a - b
+    });
+}
+
 /// `x + 1`, `x + 2`, .., all needed at the end.
 fn many(body: &mut Body, x: Value, count: usize) -> Value {
     let values: Vec<Value> = (1..=count)
