@@ -19,6 +19,8 @@ pub(super) trait Number: Copy + PartialOrd + Default {
     fn plus(self, other: Self) -> Self;
     fn times(self, other: Self) -> Self;
     fn is_nan(self) -> bool;
+    /// NaN where the mask's bits are set (never, of integers).
+    fn or_nan(self, mask: u32) -> Self;
     /// `self` where the mask's bits are set, else `other`: through bits, because of `if`s per lane the compiler makes masked
     /// stores, which AMD's processors before Zen 4 do in microcode.
     fn or(self, other: Self, mask: u32) -> Self;
@@ -27,7 +29,7 @@ pub(super) trait Number: Copy + PartialOrd + Default {
 }
 
 macro_rules! number {
-    ($type:ty, $width:literal, $one:expr, $low:expr, $high:expr, $plus:expr, $times:expr, $nan:expr, $or:expr) => {
+    ($type:ty, $width:literal, $one:expr, $low:expr, $high:expr, $plus:expr, $times:expr, $nan:expr, $or_nan:expr, $or:expr) => {
         impl Number for $type {
             const ONE: Self = $one;
             const LOWEST: Self = $low;
@@ -43,6 +45,10 @@ macro_rules! number {
             #[inline(always)]
             fn is_nan(self) -> bool {
                 $nan(self)
+            }
+            #[inline(always)]
+            fn or_nan(self, mask: u32) -> Self {
+                $or_nan(self, mask)
             }
             #[inline(always)]
             fn or(self, other: Self, mask: u32) -> Self {
@@ -66,6 +72,7 @@ number!(
     |a, b| a + b,
     |a, b| a * b,
     f32::is_nan,
+    |a: f32, m: u32| f32::from_bits(a.to_bits() | m),
     |a: f32, b: f32, m: u32| { f32::from_bits(a.to_bits() & m | b.to_bits() & !m) }
 );
 number!(
@@ -77,24 +84,34 @@ number!(
     |a, b| a + b,
     |a, b| a * b,
     f64::is_nan,
+    |a: f64, m: u32| f64::from_bits(a.to_bits() | i64::from(m as i32) as u64),
     |a: f64, b: f64, m: u32| {
         let m = i64::from(m as i32) as u64;
         f64::from_bits(a.to_bits() & m | b.to_bits() & !m)
     }
 );
-number!(i32, 8, 1, i32::MIN, i32::MAX, i32::wrapping_add, i32::wrapping_mul, |_| false, |a, b, m: u32| {
+number!(i32, 8, 1, i32::MIN, i32::MAX, i32::wrapping_add, i32::wrapping_mul, |_| false, |a, _| a, |a, b, m: u32| {
     a & m as i32 | b & !(m as i32)
 });
-number!(u32, 8, 1, u32::MIN, u32::MAX, u32::wrapping_add, u32::wrapping_mul, |_| false, |a, b, m: u32| a & m | b & !m);
+number!(u32, 8, 1, u32::MIN, u32::MAX, u32::wrapping_add, u32::wrapping_mul, |_| false, |a, _| a, |a, b, m: u32| a & m
+    | b & !m);
 
+/// All bits where this holds.
+#[inline(always)]
+fn mask(holds: bool) -> u32 {
+    0_u32.wrapping_sub(u32::from(holds))
+}
+
+// One instruction for the number and one for NaN: a choice between a value and what lies where it is written becomes a
+// masked store, see [`Number::or`].
 #[inline(always)]
 fn larger<T: Number>(a: T, b: T) -> T {
-    if a.is_nan() | (a >= b) { a } else { b }
+    (if a > b { a } else { b }).or_nan(mask(a.is_nan()))
 }
 
 #[inline(always)]
 fn smaller<T: Number>(a: T, b: T) -> T {
-    if a.is_nan() | (a <= b) { a } else { b }
+    (if a < b { a } else { b }).or_nan(mask(a.is_nan()))
 }
 
 /// Each row's one number of many, in a fixed tree of `WIDTH` lanes.
@@ -294,10 +311,33 @@ fn accumulate_lanes<L: Level, T: Number>(tile: &Tile<'_>, a: &Accumulator) {
         How::Arg(which) => {
             let numbers = tile.write::<i32>(a.second, tile.outer_lanes);
             let at = tile.inner_fixed as i32;
-            for ((s, number), &x) in sums.iter_mut().zip(numbers).zip(source) {
-                take_better(which, s, number, x, at);
+            if tile.step == 0 {
+                sums.copy_from_slice(source);
+                numbers.fill(at);
+                return;
+            }
+            match which {
+                Extremum::Max => take_lanes(sums, numbers, source, at, larger, |best, x| best >= x),
+                Extremum::Min => take_lanes(sums, numbers, source, at, smaller, |best, x| best <= x),
             }
         }
+    }
+}
+
+/// As [`take_better`] for lanes that have a best value, `at` being larger than all numbers so far.
+#[inline(always)]
+fn take_lanes<T: Number>(
+    best: &mut [T],
+    numbers: &mut [i32],
+    values: &[T],
+    at: i32,
+    of: impl Fn(T, T) -> T,
+    stays: impl Fn(T, T) -> bool,
+) {
+    for ((best, number), &x) in best.iter_mut().zip(numbers).zip(values) {
+        let better = !stays(*best, x) & !best.is_nan();
+        *best = of(*best, x);
+        *number = (*number).max(at & mask(better) as i32);
     }
 }
 
@@ -320,9 +360,8 @@ pub(super) fn take_better<T: Number>(which: Extremum, best: &mut T, number: &mut
     };
     // Without branches, so that loops over lanes become vector code.
     let better = (*number < 0) | (!best.is_nan() & (beats | value.is_nan()));
-    let mask = 0_u32.wrapping_sub(u32::from(better));
-    *best = value.or(*best, mask);
-    *number = at.or(*number, mask);
+    *best = value.or(*best, mask(better));
+    *number = at.or(*number, mask(better));
 }
 
 /// Moves f32 sums to their f64 ones.
