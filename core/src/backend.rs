@@ -88,6 +88,8 @@ pub struct Limits {
     pub bindings: usize,
     /// Whether what a kernel reads and what it writes must lie in different buffers, unless it is an update in place.
     pub apart: bool,
+    /// Longest row of a product over which the product's own kernel can reduce ([`Kernel::inner`]); 0 if it cannot.
+    pub product_row: usize,
     /// All memory that may be used, in bytes, if that is known.
     pub memory_bytes: Option<u64>,
 }

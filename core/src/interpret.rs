@@ -98,7 +98,7 @@ impl Run<'_> {
                 let words = philox([element / 4, *stream, word(2), word(3)], [word(0), word(1)]);
                 f64::from(words[(element % 4) as usize])
             }
-            Inst::Core => self.core[row],
+            Inst::Core => self.core[if self.inner[i] { row * self.kernel.inner_len() + column } else { row }],
             Inst::Unary(op, x) => op.apply(self.types[*x], get(*x)),
             Inst::Binary(op, x, y) => op.apply(self.types[*x], get(*x), get(*y)),
             Inst::Select(c, x, y) => get(if get(*c) != 0.0 { *x } else { *y }),

@@ -117,7 +117,7 @@ pub enum Inst {
         /// The element's number.
         layout: Layout,
     },
-    /// The core's value at this point of `outer`.
+    /// The core's value at this point of `outer`; of `outer x inner`, if a core has both.
     Core,
     /// One scalar map.
     Unary(Unary, Reg),
@@ -155,12 +155,12 @@ pub enum Extremum {
     Min,
 }
 
-/// The heavy part of a kernel: gives one number per point of `outer`.
+/// The heavy part of a kernel: gives one number per point of `outer`, a product also of `outer x inner`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Core {
     /// None: the body is all there is.
     Map,
-    /// `outer = [batch.., m, n]`.
+    /// `outer = [batch.., m, n]`, or `[batch.., m]` and `inner = [n]`.
     Matmul(Matmul),
     /// `outer` = shape of the result of the convolution or of its gradient.
     Conv(Conv),
@@ -323,7 +323,8 @@ impl Kernel {
                 Inst::Load { layout, .. } | Inst::Iota { layout, .. } => wide(layout.shape()),
                 Inst::Inside { layout } | Inst::Random { layout, .. } => wide(layout.shape()),
                 Inst::Gather { view, index, .. } => wide(&view.shape) || inner[*index],
-                Inst::Constant { .. } | Inst::Core | Inst::Reduce(..) | Inst::ArgReduce(..) => false,
+                Inst::Constant { .. } | Inst::Reduce(..) | Inst::ArgReduce(..) => false,
+                Inst::Core => !self.inner.is_empty(),
                 Inst::Unary(_, x) | Inst::Cast(x, _) | Inst::Bitcast(x, _) => inner[*x],
                 Inst::Binary(_, x, y) => inner[*x] || inner[*y],
                 Inst::Select(c, x, y) => inner[*c] || inner[*x] || inner[*y],

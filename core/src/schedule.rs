@@ -17,6 +17,7 @@ pub(crate) mod group;
 pub(crate) mod heavy;
 pub(crate) mod materialize;
 pub(crate) mod memory;
+mod merge;
 mod pack;
 pub(crate) mod place;
 pub(crate) mod recompute;

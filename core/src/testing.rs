@@ -64,6 +64,7 @@ impl Backend for Store {
             alignment: 32,
             bindings: 8,
             apart: true,
+            product_row: 8,
             memory_bytes: None,
         }
     }

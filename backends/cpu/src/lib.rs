@@ -90,6 +90,7 @@ impl Backend for Cpu {
             alignment: ALIGNMENT,
             bindings: usize::MAX,
             apart: false,
+            product_row: heavy::PRODUCT_ROW,
             memory_bytes: None,
         }
     }

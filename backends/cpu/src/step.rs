@@ -28,10 +28,12 @@ impl Step {
     /// Prepares a verified kernel.
     pub(crate) fn new(kernel: &Kernel, threads: usize) -> Step {
         let heavy = (kernel.core != Core::Map).then(|| Heavy::new(kernel, threads));
-        let target = heavy.as_ref().and_then(|_| target(kernel));
+        // What is reduced row by row stays in each thread's own memory.
+        let in_rows = !kernel.inner.is_empty();
+        let target = heavy.as_ref().filter(|_| !in_rows).and_then(|_| target(kernel));
         let trivial = target.is_some_and(|o| kernel.outputs.len() == 1 && is_core(kernel, kernel.outputs[o].value));
         let body = (!trivial).then(|| prepare(kernel, heavy.is_none()));
-        let core_bytes = if heavy.is_some() && target.is_none() {
+        let core_bytes = if heavy.is_some() && target.is_none() && !in_rows {
             (kernel.outer_len() * kernel.core_dtype().size()).next_multiple_of(64)
         } else {
             0

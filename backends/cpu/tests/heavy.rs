@@ -5,8 +5,8 @@ mod held;
 use anygrad_core::DType;
 use anygrad_core::dtype::Scalar;
 use anygrad_core::kernel::{
-    Attention, AttentionGeometry, AttentionKind, Conv, ConvGeometry, ConvKind, Core, Inst, Kernel, Matmul, Operand,
-    Scatter,
+    Attention, AttentionGeometry, AttentionKind, Conv, ConvGeometry, ConvKind, Core, Extremum, Inst, Kernel, Matmul,
+    Operand, Reduction, Scatter,
 };
 use anygrad_core::scalar::{Binary, Unary};
 use anygrad_core::view::{Layout, View};
@@ -94,6 +94,37 @@ fn products() {
     for batch in [vec![3], vec![2, 5], vec![0], vec![70]] {
         let kernel = matmul(&batch, 20, 30, 40, DType::F32, [false, true], true);
         check(&kernel, &fill(&kernel), 1e-5);
+    }
+}
+
+#[test]
+fn products_whose_rows_are_reduced() {
+    for (batch, m, n, k) in
+        [(1, 1, 1, 1), (1, 700, 10, 33), (1, 900, 64, 32), (3, 70, 128, 20), (2, 9, 17, 0), (1, 0, 4, 4)]
+    {
+        for dtype in [DType::F32, DType::F64, DType::F16] {
+            let Kernel { core, inputs, .. } = matmul(&[batch], m, n, k, dtype, [false, true], false);
+            let (outer, full) = ([batch, m], [batch, m, n]);
+            let mut kernel =
+                Kernel { core, outer: outer.to_vec(), inner: vec![n], inputs, body: vec![], outputs: vec![] };
+            let dtype = kernel.core_dtype();
+            // The number of the greatest, and the distances to it.
+            kernel.body = vec![
+                Inst::Core,
+                Inst::ArgReduce(Extremum::Max, 0),
+                Inst::Reduce(Reduction::Max, 0),
+                Inst::Unary(Unary::Neg, 2),
+                Inst::Binary(Binary::Add, 0, 3),
+                Inst::Reduce(Reduction::Sum, 4),
+            ];
+            kernel.outputs = vec![
+                output(1, DType::I32, &outer),
+                output(4, dtype, &full),
+                output(5, dtype, &outer),
+                output(0, dtype, &full),
+            ];
+            check(&kernel, &fill(&kernel), 2.0 * dtype.epsilon() * ((k * n) as f64).max(16.0));
+        }
     }
 }
 

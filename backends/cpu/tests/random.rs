@@ -4,7 +4,7 @@ mod held;
 
 use anygrad_core::DType;
 use anygrad_core::dtype::Scalar;
-use anygrad_core::kernel::{Extremum, Inst, Kernel, Output, Reduction};
+use anygrad_core::kernel::{Core, Extremum, Inst, Kernel, Matmul, Operand, Output, Reduction};
 use anygrad_core::scalar::{Binary, Unary};
 use anygrad_core::view::{Layout, View};
 use held::{check, map, numbers, slice};
@@ -34,10 +34,12 @@ fn view(shape: &[usize], choice: usize) -> View {
     }
 }
 
-fn kernel(outer: Vec<usize>, inner: Vec<usize>, choices: &[(usize, usize, usize)]) -> Kernel {
+/// Its first value is a load, or a core's.
+fn kernel(core: Core, outer: Vec<usize>, inner: Vec<usize>, choices: &[(usize, usize, usize)]) -> Kernel {
     let full = [&outer[..], &inner].concat();
+    let load = Inst::Load { input: 0, layout: Layout::of(view(&full, choices[0].0)) };
     let mut body = vec![
-        Inst::Load { input: 0, layout: Layout::of(view(&full, choices[0].0)) },
+        if core == Core::Map { load } else { Inst::Core },
         Inst::Load { input: 1, layout: Layout::of(view(&outer, choices[0].1)) },
         Inst::Constant { value: Scalar(0.75), dtype: DType::F32 },
     ];
@@ -69,7 +71,8 @@ fn kernel(outer: Vec<usize>, inner: Vec<usize>, choices: &[(usize, usize, usize)
         }
         values.push(body.len() - 1);
     }
-    let mut kernel = map(&outer, &inner, vec![slice(DType::F32, 4096), slice(DType::F32, 4096)], body, vec![]);
+    let inputs = vec![slice(DType::F32, 4096), slice(DType::F32, 4096)];
+    let mut kernel = Kernel { core, ..map(&outer, &inner, inputs, body, vec![]) };
     let level = kernel.is_inner();
     for &value in values.iter().rev().take(3) {
         let shape = if level[value] { &full } else { &outer };
@@ -93,8 +96,25 @@ proptest! {
         inner in prop::collection::vec(1_usize..8, 0..3),
         choices in prop::collection::vec((0_usize..1000, 0_usize..1000, 0_usize..1000), 1..14),
     ) {
-        let kernel = kernel(outer, inner, &choices);
+        let kernel = kernel(Core::Map, outer, inner, &choices);
         // A cast to f16 can fall to either side of a rounding boundary: half a unit of f16, amplified a little.
+        check(&kernel, &[numbers(4096, 1), numbers(4096, 2)], 1e-2);
+    }
+
+    #[test]
+    fn random_kernels_over_rows_of_a_product(
+        (batch, m, n, k) in (1_usize..3, 1_usize..40, 1_usize..40, 1_usize..9),
+        choices in prop::collection::vec((0_usize..1000, 0_usize..1000, 0_usize..1000), 1..14),
+    ) {
+        let side = |input, rows, columns| Operand {
+            input,
+            offset: 0,
+            batch_strides: vec![rows * columns],
+            row_stride: columns,
+            column_stride: 1,
+        };
+        let core = Core::Matmul(Matmul { batch: vec![batch], m, n, k, a: side(0, m, k), b: side(1, k, n) });
+        let kernel = kernel(core, vec![batch, m], vec![n], &choices);
         check(&kernel, &[numbers(4096, 1), numbers(4096, 2)], 1e-2);
     }
 }

@@ -196,6 +196,7 @@ impl Backend for Gpu {
             bindings: limits.max_storage_buffers_per_shader_stage as usize - 1,
             // One usage per buffer and dispatch.
             apart: true,
+            product_row: 0,
             memory_bytes: None,
         }
     }

@@ -52,6 +52,17 @@ fn products() -> Vec<Case> {
             (x[0].matmul(&x[0].transpose(1, 2)) * 0.5).softmax(-1).matmul(&x[0])
         })
         .sum_of(20),
+        Case::new("softmax of a product", pair(&[70, 5], &[5, 7]), |x| x[0].matmul(&x[1]).softmax(-1)).sum_of(12),
+        Case::new("largest of a product and a row", pair(&[70, 5], &[5, 7]), |x| {
+            let product = x[0].matmul(&x[1]);
+            (&product + &x[1].slice(0, 0..1)).max(-1) + product.sum(-1)
+        })
+        .sum_of(40),
+        Case::new("standardised product", pair(&[2, 35, 5], &[2, 5, 6]), |x| {
+            let y = x[0].matmul(&x[1]).gelu();
+            (&y - &y.mean_keep(-1)) * (y.var_keep(-1, 0) + 0.1).rsqrt()
+        })
+        .sum_of(30),
         Case::new("bmm", pair(&[3, 2, 4], &[3, 4, 5]), |x| x[0].bmm(&x[1])).sum_of(4),
         Case::new("dot", pair(&[9], &[9]), |x| x[0].dot(&x[1])).sum_of(9),
         Case::new("outer", pair(&[4], &[5]), |x| x[0].outer(&x[1])),

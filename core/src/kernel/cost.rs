@@ -9,7 +9,7 @@ impl Kernel {
         let outer = self.outer_len() as u64;
         let core = match &self.core {
             Core::Map => 0,
-            Core::Matmul(p) => 2 * outer * p.k as u64,
+            Core::Matmul(p) => 2 * outer * (self.inner_len() * p.k) as u64,
             Core::Conv(p) => {
                 let g = &p.geometry;
                 let pairs = g.c_out * (g.c_in / g.groups.max(1)) * g.taps.iter().product::<usize>();

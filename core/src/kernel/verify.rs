@@ -175,6 +175,8 @@ impl Kernel {
             let have = input(i)?.len;
             ensure(have >= len, || format!("core: input {i} has {have} elements, not {len}"))
         };
+        let alone = self.inner.is_empty() || matches!(self.core, Core::Map | Core::Matmul(_));
+        ensure(alone, || "core: only a product has inner points".into())?;
         match &self.core {
             Core::Map => Ok(()),
             Core::Matmul(p) => {
@@ -184,7 +186,10 @@ impl Kernel {
                 })?;
                 let mut shape = p.batch.clone();
                 shape.extend([p.m, p.n]);
-                ensure(self.outer == shape, || format!("core: outer is {:?}, not {shape:?}", self.outer))?;
+                let rows = self.inner.is_empty() || self.inner == [p.n];
+                ensure(rows && self.full() == shape, || {
+                    format!("core: outer and inner are {:?} and {:?}, not {shape:?}", self.outer, self.inner)
+                })?;
                 verify_operand(&p.batch, &p.a, [p.m, p.k], a.len)?;
                 verify_operand(&p.batch, &p.b, [p.k, p.n], b.len)
             }

@@ -23,6 +23,7 @@ pub(crate) struct Context<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     core: Option<Core>,
+    core_is_full: bool,
     sources: Vec<(usize, usize)>,
     body: Vec<Inst>,
     is_full: Vec<bool>,
@@ -48,7 +49,7 @@ struct Layouts {
 impl Draft {
     /// Everything that a group stores, over this space.
     pub(crate) fn over(space: &Space, group: &Group, from: &Context<'_>) -> Result<Draft, NeedsBuffer> {
-        let mut draft = Draft::default();
+        let mut draft = Draft { core_is_full: !space.inner.is_empty(), ..Draft::default() };
         if let Some(node) = group.core {
             draft.core = Some(heavy::core(&mut Emitter::new(&mut draft, space, group, from), node)?);
         }
@@ -193,6 +194,7 @@ impl Draft {
             Inst::Inside { layout } | Inst::Random { layout, .. } => wide(layout.shape()),
             Inst::Gather { view, index, .. } => wide(&view.shape) || self.is_full[*index],
             Inst::Reduce(..) | Inst::ArgReduce(..) => false,
+            Inst::Core => self.core_is_full,
             other => other.operands().any(|r| self.is_full[r]),
         };
         self.is_full.push(full);

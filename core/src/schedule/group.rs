@@ -14,8 +14,9 @@ use crate::schedule::dependence::Dependence;
 use crate::schedule::draft::{Context, Draft};
 use crate::schedule::emit::{self, Emitted, NeedsBuffer};
 use crate::schedule::heavy;
-use crate::schedule::materialize::{is_heavy, is_reduction};
-use crate::view::{Layout, View, contiguous_strides};
+use crate::schedule::materialize::is_heavy;
+use crate::schedule::merge::{Change, merge};
+use crate::view::{View, contiguous_strides};
 
 /// A row kernel with fewer rows than this, and more points than `SMALL`, would leave most of a GPU idle.
 const ROWS: usize = 16;
@@ -144,25 +145,25 @@ impl Group {
 
 impl Space {
     /// Row-major order of what is reduced.
-    fn rows(outer: Vec<usize>, inner: Vec<usize>) -> Space {
+    pub(crate) fn rows(outer: Vec<usize>, inner: Vec<usize>) -> Space {
         let source = View::contiguous(&[&outer[..], &inner].concat());
         Space { outer, inner, source }
     }
 
     /// Whether `outer x inner` is the row-major order of what is reduced.
-    fn is_rows(&self) -> bool {
+    pub(crate) fn is_rows(&self) -> bool {
         !self.inner.is_empty() && self.source.is_contiguous()
     }
 
-    fn outer_len(&self) -> usize {
+    pub(crate) fn outer_len(&self) -> usize {
         self.outer.iter().product()
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.outer_len() * self.inner.iter().product::<usize>()
     }
 
-    fn enough_rows(&self) -> bool {
+    pub(crate) fn enough_rows(&self) -> bool {
         self.outer_len() >= ROWS || self.len() <= SMALL
     }
 
@@ -196,29 +197,6 @@ fn reduction_space(graph: &Graph, input: usize, axes: &[usize]) -> Space {
     let kept: Vec<usize> = (0..shape.len()).filter(|a| !axes.contains(a)).collect();
     let source = View::contiguous(shape).permute(&[&kept[..], axes].concat());
     Space { outer: kept.iter().map(|&a| shape[a]).collect(), inner: axes.iter().map(|&a| shape[a]).collect(), source }
-}
-
-/// Splits axes of `a` and `b` (same length, row-major) so that both are reshapes of the result; `None` if they do not nest.
-fn refine(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
-    let suffixes = |shape: &[usize]| {
-        let mut all = vec![1];
-        shape.iter().rev().for_each(|&s| all.push(all[all.len() - 1] * s));
-        all
-    };
-    let mut ends: Vec<usize> = [suffixes(a), suffixes(b)].concat();
-    if ends.contains(&0) {
-        return (a == b).then(|| a.to_vec());
-    }
-    ends.sort_unstable();
-    ends.dedup();
-    let mut shape = Vec::new();
-    for pair in ends.windows(2).rev() {
-        if pair[1] % pair[0] != 0 {
-            return None;
-        }
-        shape.push(pair[1] / pair[0]);
-    }
-    Some(shape)
 }
 
 /// Forms the groups of all stored nodes.
@@ -329,7 +307,7 @@ fn join(
         {
             continue;
         }
-        let Some(change) = merge(graph, group, node, alone) else { continue };
+        let Some(change) = merge(graph, group, node, alone, limits) else { continue };
         // Values of other groups that node needs must not depend on the candidate.
         if groups.needs.reaches(producers.beside(candidate), candidate) {
             continue;
@@ -338,121 +316,6 @@ fn join(
         if groups.list[candidate].grow(node, change, &from) {
             return Some(candidate);
         }
-    }
-    None
-}
-
-/// How a group must change for a value to join it.
-struct Change {
-    /// The level of that value.
-    level: Level,
-    /// The space, if it becomes another one.
-    space: Option<Space>,
-    /// Whether all other values move into its rows.
-    others_in_rows: bool,
-    /// Of which store it is another order of axes, see [`Group::reordered`].
-    reordered: Option<(usize, View)>,
-}
-
-impl Change {
-    fn to(level: Level, space: Option<Space>) -> Change {
-        Change { level, space, others_in_rows: false, reordered: None }
-    }
-}
-
-/// What lets `node`, which alone would run over the space `alone`, join the group: if its space can be shared.
-fn merge(graph: &Graph, group: &Group, node: usize, alone: &Space) -> Option<Change> {
-    let space = &group.space;
-    if is_reduction(&graph.nodes[node].op) {
-        if group.core.is_some() {
-            return None;
-        }
-        if space.inner.is_empty() {
-            // A map before a reduction of its values: the map moves into the rows.
-            if !alone.is_rows() || alone.len() != space.outer_len() || !alone.enough_rows() {
-                return None;
-            }
-            let shape = refine(&space.outer, &[&alone.outer[..], &alone.inner].concat())?;
-            let split = split(&shape, alone.outer_len())?;
-            let rows = Space::rows(shape[..split].to_vec(), shape[split..].to_vec());
-            return Some(Change { others_in_rows: true, ..Change::to(Level::Outer, Some(rows)) });
-        }
-        if space.is_rows() && alone.is_rows() {
-            if space.outer_len() != alone.outer_len() || space.len() != alone.len() {
-                return None;
-            }
-            let rows = Space::rows(refine(&space.outer, &alone.outer)?, refine(&space.inner, &alone.inner)?);
-            return Some(Change::to(Level::Outer, Some(rows)));
-        }
-        return (space == alone).then(|| Change::to(Level::Outer, None));
-    }
-    let shape = &graph.nodes[node].shape;
-    let len: usize = shape.iter().product();
-    if group.core.is_some()
-        && let Some(reordered) = reordered(graph, group, node)
-    {
-        return Some(Change { reordered: Some(reordered), ..Change::to(Level::Outer, None) });
-    }
-    if len == space.outer_len() {
-        let reshaped = group.core.is_none() && (space.inner.is_empty() || space.is_rows());
-        let rows = if reshaped { Some(Space::rows(refine(&space.outer, shape)?, space.inner.clone())) } else { None };
-        return Some(Change::to(Level::Outer, rows));
-    }
-    if space.is_rows() && group.core.is_none() && len == space.len() && space.enough_rows() {
-        let whole = refine(&[&space.outer[..], &space.inner].concat(), shape)?;
-        let split = split(&whole, space.outer_len())?;
-        return Some(Change::to(Level::Full, Some(Space::rows(whole[..split].to_vec(), whole[split..].to_vec()))));
-    }
-    None
-}
-
-/// The store of `group` that `node` is with its axes in another order, and the view that writes it so: attention's heads
-/// go back to their places while the product's result is in registers.
-fn reordered(graph: &Graph, group: &Group, node: usize) -> Option<(usize, View)> {
-    let mut at = node;
-    let input = |at: usize| graph.nodes[at].inputs.first().copied();
-    while graph.nodes[at].op == Op::Reshape {
-        at = input(at)?;
-    }
-    let shape = graph.nodes[at].shape.clone();
-    let mut layout = Layout::contiguous(&shape);
-    let found = loop {
-        layout = match &graph.nodes[at].op {
-            _ if group.stores.iter().any(|s| s.0 == at) => break at,
-            Op::Reshape => layout,
-            Op::Permute(axes) => {
-                let x = View::contiguous(&graph.nodes[input(at)?].shape);
-                layout.then(&Layout::of(x.permute(axes)))
-            }
-            _ => return None,
-        };
-        at = input(at)?;
-    };
-    let view = layout.single()?;
-    if group.reordered.contains_key(&found) || view.is_contiguous() || view.is_empty() {
-        return None;
-    }
-    // The view says where each of the node's elements lies in the store; its axes sorted by stride say the reverse.
-    let target = contiguous_strides(&shape);
-    let mut axes: Vec<usize> = (0..shape.len()).collect();
-    axes.sort_by_key(|&a| std::cmp::Reverse(view.strides[a]));
-    let back = View {
-        shape: axes.iter().map(|&a| shape[a]).collect(),
-        strides: axes.iter().map(|&a| target[a]).collect(),
-        offset: 0,
-        mask: None,
-    };
-    Some((found, View::contiguous(&group.space.outer).then(&back)?))
-}
-
-/// How many leading axes of `shape` make `len` elements; the rest must not be empty.
-fn split(shape: &[usize], len: usize) -> Option<usize> {
-    let mut product = 1;
-    for (axis, &size) in shape.iter().enumerate() {
-        if product == len {
-            return Some(axis);
-        }
-        product *= size;
     }
     None
 }

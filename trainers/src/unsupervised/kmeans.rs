@@ -183,10 +183,9 @@ pub(crate) fn unit(x: &Tensor) -> Tensor {
     x / length.gt(0.0).select(&length, 1.0)
 }
 
-/// The number (i32) of the nearest centre of each row: `|c|² - 2 x·c` is least where the distance is. Rows are the last axis of
-/// the scores, so that several are compared at once.
+/// The number (i32) of the nearest centre of each row: `|c|² - 2 x·c` is least where the distance is.
 pub(crate) fn nearest(x: &Tensor, centers: &Tensor) -> Tensor {
-    ((centers * -2.0).matmul(&x.t()) + centers.square().sum_keep(1)).argmin(0)
+    (x.matmul(&(centers * -2.0).t()) + centers.square().sum(1)).argmin(1)
 }
 
 /// The squared distance `[rows]` of each row to its nearest centre, without cancellation.

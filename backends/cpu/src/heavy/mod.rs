@@ -24,6 +24,8 @@ use anygrad_core::kernel::{Core, Kernel};
 use crate::crew::{Crew, Shared};
 use crate::tile::{Io, Program};
 
+pub(crate) use matmul::NARROW as PRODUCT_ROW;
+
 /// What a core works on.
 #[derive(Debug)]
 pub(crate) struct Job<'a> {
@@ -40,6 +42,14 @@ impl Job<'_> {
     pub(crate) fn finish(&self, scratch: *mut u8, start: usize, end: usize) {
         if let Some(body) = self.body {
             body.run_range(self.io, scratch, start, end);
+        }
+    }
+
+    /// As [`Job::finish`], for rows `start..end` whose core's values lie from `core` on, `row` bytes each.
+    fn finish_rows(&self, scratch: *mut u8, (core, row): (*mut u8, usize), start: usize, end: usize) {
+        let io = Io { core: Shared(core.wrapping_sub(start * row)), ..*self.io };
+        if let Some(body) = self.body {
+            body.run_range(&io, scratch, start, end);
         }
     }
 

@@ -235,7 +235,8 @@ impl Builder<'_> {
                 What::Load { source: Source::Input(input), access, dtype: self.types[i], copy }
             }
             Inst::Core => {
-                let (access, _) = self.access(&Layout::of(View::contiguous(&kernel.outer)));
+                let points = if inner { [&kernel.outer[..], &kernel.inner].concat() } else { kernel.outer.clone() };
+                let (access, _) = self.access(&Layout::of(View::contiguous(&points)));
                 let copy = kernel.outputs.iter().any(|output| output.value == i);
                 What::Load { source: Source::Core, access, dtype: self.types[i], copy }
             }

@@ -166,18 +166,39 @@ fn fold_one<L: Level, T: Number>(how: Reduction, x: &[T]) -> T {
     value[0]
 }
 
+fn reduction(which: Extremum) -> Reduction {
+    match which {
+        Extremum::Max => Reduction::Max,
+        Extremum::Min => Reduction::Min,
+    }
+}
+
+/// Number of the first of some values that equals their best one, or is NaN if that is.
+#[inline(always)]
+fn first<T: Number>(x: &[T], best: T) -> usize {
+    /// Numbers side by side, the least of which is the answer.
+    const SIDE: usize = 8;
+    if best.is_nan() {
+        return x.iter().position(|x| x.is_nan()).unwrap_or(0);
+    }
+    let (mut side, mut at) = ([u32::MAX; SIDE], [0; SIDE]);
+    (0..SIDE).for_each(|i| at[i] = i as u32);
+    let (chunks, rest) = x.as_chunks::<SIDE>();
+    for chunk in chunks {
+        for i in 0..SIDE {
+            side[i] = side[i].min(at[i] | mask(chunk[i] != best));
+            at[i] += SIDE as u32;
+        }
+    }
+    let rest = rest.iter().position(|x| *x == best).map_or(u32::MAX, |i| (chunks.len() * SIDE + i) as u32);
+    side.into_iter().fold(rest, u32::min) as usize
+}
+
 /// Number of the first best value and the value; `None` if there are none.
 #[inline(always)]
 fn best<L: Level, T: Number>(which: Extremum, x: &[T]) -> Option<(usize, T)> {
-    let value = fold_one::<L, T>(
-        match which {
-            Extremum::Max => Reduction::Max,
-            Extremum::Min => Reduction::Min,
-        },
-        x,
-    );
-    let at = x.iter().position(|a| *a == value || a.is_nan())?;
-    Some((at, x[at]))
+    let value = fold_one::<L, T>(reduction(which), x);
+    (!x.is_empty()).then(|| (first(x, value), value))
 }
 
 #[inline(always)]
@@ -199,10 +220,20 @@ pub(super) fn rows<L: Level>(tile: &Tile<'_>, how: Reduction, lane: Lane, x: usi
 
 #[inline(always)]
 fn arg_rows_of<L: Level, T: Number>(tile: &Tile<'_>, which: Extremum, x: usize, result: usize) {
+    /// Rows whose best values are found at once.
+    const ROWS: usize = 32;
     let inner = tile.program.inner;
     let values = tile.read::<T>(x, tile.inner_lanes);
-    for (row, out) in tile.write::<i32>(result, tile.outer_lanes).iter_mut().enumerate() {
-        *out = best::<L, T>(which, &values[row * inner..][..inner]).map_or(0, |(at, _)| at as i32);
+    let out = tile.write::<i32>(result, tile.outer_lanes);
+    if inner == 0 {
+        return out.fill(0);
+    }
+    for (out, values) in out.chunks_mut(ROWS).zip(values.chunks(ROWS * inner)) {
+        let mut best = [T::default(); ROWS];
+        T::fold::<L>(reduction(which), values, inner, &mut best[..out.len()]);
+        for ((out, row), &best) in out.iter_mut().zip(values.chunks_exact(inner)).zip(&best) {
+            *out = first(row, best) as i32;
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The choices of `prepare`: which shape a kernel runs in, how many lanes a tile has, where registers live, what it costs.
 
-use anygrad_core::kernel::{Inst, Kernel};
+use anygrad_core::kernel::{Core, Inst, Kernel};
 use anygrad_core::scalar::{Binary, Unary};
 
 use super::load::{Access, Split};
@@ -34,7 +34,8 @@ pub(super) fn choose(kernel: &Kernel) -> Choice {
     let last = |shape: &[usize], strides: &[isize]| {
         (0..shape.len()).rev().find(|&a| shape[a] > 1).map_or(0, |a| strides[a].abs())
     };
-    let (mut rows, mut columns) = (0, 0);
+    // A product's rows lie side by side.
+    let (mut rows, mut columns) = (usize::from(kernel.core != Core::Map), 0);
     for inst in &kernel.body {
         if let Inst::Load { layout, .. } = inst
             && layout.shape().len() > rank
