@@ -22,6 +22,8 @@ pub struct Target {
     pub software: bool,
     /// Invocations per subgroup, which one cooperative product takes.
     pub subgroup: u32,
+    /// Whether shaders may use operations across a subgroup, all of which have that size.
+    pub broadcasts: bool,
     /// Matrix products that the hardware does on whole tiles; empty if there are none.
     pub cooperative: Vec<Cooperative>,
 }
@@ -48,6 +50,7 @@ impl Default for Target {
             f16: false,
             software: false,
             subgroup: 32,
+            broadcasts: false,
             cooperative: Vec::new(),
         }
     }

@@ -35,6 +35,7 @@ fn targets() -> Vec<Target> {
     vec![
         Target::default(),
         Target { software: true, bindings: 10, ..Target::default() },
+        Target { software: true, subgroup: 8, broadcasts: true, ..Target::default() },
         Target { invocations: 1024, workgroup_bytes: 49152, f16: true, ..Target::default() },
         Target { f16: true, cooperative: cooperative[..1].to_vec(), subgroup: 8, ..Target::default() },
         Target { f16: true, workgroup_bytes: 32768, cooperative, ..Target::default() },
@@ -219,6 +220,9 @@ fn the_variant_follows_target_and_shape() {
     let variant = |k: &Kernel, t: &Target| generate(k, t).unwrap().passes[0].variant.clone();
     let software = Target { software: true, ..Target::default() };
     assert!(variant(&matmul(512, 512, 512, DType::F32), &software).starts_with("product_software"));
+    let lanes = Target { software: true, subgroup: 8, broadcasts: true, ..Target::default() };
+    assert!(variant(&matmul(512, 512, 512, DType::F32), &lanes).starts_with("product_subgroup"));
+    assert!(variant(&matmul(512, 10, 512, DType::F32), &lanes).starts_with("product_software"));
     assert!(variant(&matmul(512, 512, 512, DType::F32), &Target::default()).starts_with("product_tiled "));
     assert!(variant(&matmul(2048, 2048, 512, DType::F32), &Target::default()).starts_with("product_tiled_large"));
     assert!(variant(&matmul(1, 512, 512, DType::F32), &Target::default()).starts_with("reduce_columns"));

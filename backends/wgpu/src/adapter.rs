@@ -113,6 +113,7 @@ pub(crate) fn target(kind: Kind, adapter: &wgpu::Adapter, device: &wgpu::Device)
         f16: features.contains(wgpu::Features::SHADER_F16),
         software: kind == Kind::Software,
         subgroup: info.subgroup_min_size,
+        broadcasts: features.contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size,
         cooperative,
     }
 }

@@ -87,10 +87,14 @@ pub(crate) fn hardware(gpu: &Gpu) -> Target {
     Target { software: false, ..gpu.target().clone() }
 }
 
-/// Runs a kernel on the device for its own target, and with the variants of real GPUs.
+/// Runs a kernel on the device for its own target, with the variants of real GPUs, and with those of software drivers whose
+/// subgroups exchange nothing.
 pub(crate) fn check_all(kernel: &Kernel, inputs: &[Vec<f64>], tolerance: Tolerance) {
     if let Some(gpu) = gpu() {
         check_for(gpu, gpu.target(), kernel, inputs, tolerance);
+        if gpu.target().software && gpu.target().broadcasts {
+            check_for(gpu, &Target { broadcasts: false, ..gpu.target().clone() }, kernel, inputs, tolerance);
+        }
         check_for(gpu, &hardware(gpu), kernel, inputs, tolerance);
     }
 }

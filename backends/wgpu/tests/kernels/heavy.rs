@@ -75,7 +75,7 @@ fn check_matmul(batch: &[usize], [m, n, k]: [usize; 3], ta: bool, tb: bool, offs
 
 #[test]
 fn products_of_all_shapes_and_strides() {
-    for shape in [[4, 4, 4], [33, 17, 5], [65, 70, 19], [64, 64, 32], [9, 300, 33], [5, 6, 0]] {
+    for shape in [[4, 4, 4], [33, 17, 5], [65, 70, 19], [64, 64, 32], [9, 300, 33], [5, 6, 0], [18, 33, 0]] {
         for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
             check_matmul(&[], shape, ta, tb, 0, DType::F32);
         }
