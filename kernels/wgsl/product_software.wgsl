@@ -10,13 +10,6 @@
 // load_a(line, z, k), along_a(line, z, k) (4 along k), across_a(line, line, line, line, z, k) (4 rows), the same for
 // b and columns, put(z, split, row, column, value).
 // Lines outside of the matrix are clamped by the loaders, and dropped by `put`.
-fn put4(z: u32, split: u32, row: u32, column: u32, c: vec4<f32>) {
-  put(z, split, row, column, c.x);
-  put(z, split, row, column + 1u, c.y);
-  put(z, split, row, column + 2u, c.z);
-  put(z, split, row, column + 3u, c.w);
-}
-
 @compute @workgroup_size(LANES_N * LANES_M)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let number = group.y * ROW + group.x;
@@ -107,23 +100,32 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       c7 += v0.w * b0 + v1.w * b1 + v2.w * b2 + v3.w * b3;
     }
   }
-  for (var k = even; k < end; k++) {
-    let b = vec4<f32>(load_b(column0, z, k), load_b(column1, z, k), load_b(column2, z, k), load_b(column3, z, k));
-    c0 += load_a(row0, z, k) * b;
-    c1 += load_a(row1, z, k) * b;
-    c2 += load_a(row2, z, k) * b;
-    c3 += load_a(row3, z, k) * b;
-    c4 += load_a(row4, z, k) * b;
-    c5 += load_a(row5, z, k) * b;
-    c6 += load_a(row6, z, k) * b;
-    c7 += load_a(row7, z, k) * b;
+  if (DEPTH % 4u != 0u) {
+    for (var k = even; k < end; k++) {
+      let b = vec4<f32>(load_b(column0, z, k), load_b(column1, z, k), load_b(column2, z, k), load_b(column3, z, k));
+      c0 += load_a(row0, z, k) * b;
+      c1 += load_a(row1, z, k) * b;
+      c2 += load_a(row2, z, k) * b;
+      c3 += load_a(row3, z, k) * b;
+      c4 += load_a(row4, z, k) * b;
+      c5 += load_a(row5, z, k) * b;
+      c6 += load_a(row6, z, k) * b;
+      c7 += load_a(row7, z, k) * b;
+    }
   }
-  put4(z, split, row + 0u, column, c0);
-  put4(z, split, row + 1u, column, c1);
-  put4(z, split, row + 2u, column, c2);
-  put4(z, split, row + 3u, column, c3);
-  put4(z, split, row + 4u, column, c4);
-  put4(z, split, row + 5u, column, c5);
-  put4(z, split, row + 6u, column, c6);
-  put4(z, split, row + 7u, column, c7);
+  // One `put` for all, row by row and column by column out of the first register: 32 copies of an epilogue took these
+  // drivers most of the time for compiling. Bounds that are not constant keep the loops.
+  for (var r = 0u; r < min(8u, M - row); r++) {
+    for (var j = 0u; j < min(4u, N - column); j++) {
+      put(z, split, row + r, column + j, c0.x);
+      c0 = c0.yzwx;
+    }
+    c0 = c1;
+    c1 = c2;
+    c2 = c3;
+    c3 = c4;
+    c4 = c5;
+    c5 = c6;
+    c6 = c7;
+  }
 }

@@ -9,13 +9,6 @@
 // Generated: M, N, DEPTH, BATCH, SPLITS, CHUNK, SUBGROUP, TILES_M, TILES_N, ROW, A_ALONG_K, B_ALONG_K, and the loaders of
 // `product_software.wgsl`, and put. Lines outside of the matrix are clamped by the loaders, and dropped by `put`: every
 // lane takes part in every broadcast.
-fn put4(z: u32, split: u32, row: u32, column: u32, c: vec4<f32>) {
-  put(z, split, row, column, c.x);
-  put(z, split, row, column + 1u, c.y);
-  put(z, split, row, column + 2u, c.z);
-  put(z, split, row, column + 3u, c.w);
-}
-
 @compute @workgroup_size(SUBGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
   let number = group.y * ROW + group.x;
@@ -156,41 +149,50 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
       c15 += a30.w * b0 + a31.w * b1 + a32.w * b2 + a33.w * b3;
     }
   }
-  for (var k = even; k < end; k++) {
-    let b = vec4<f32>(load_b(column0, z, k), load_b(column1, z, k), load_b(column2, z, k), load_b(column3, z, k));
-    let s0 = load_a(one0, z, k);
-    let s1 = load_a(one1, z, k);
-    c0 += subgroupBroadcast(s0, 0u) * b;
-    c1 += subgroupBroadcast(s0, 1u) * b;
-    c2 += subgroupBroadcast(s0, 2u) * b;
-    c3 += subgroupBroadcast(s0, 3u) * b;
-    c4 += subgroupBroadcast(s0, 4u) * b;
-    c5 += subgroupBroadcast(s0, 5u) * b;
-    c6 += subgroupBroadcast(s0, 6u) * b;
-    c7 += subgroupBroadcast(s0, 7u) * b;
-    c8 += subgroupBroadcast(s1, 0u) * b;
-    c9 += subgroupBroadcast(s1, 1u) * b;
-    c10 += subgroupBroadcast(s1, 2u) * b;
-    c11 += subgroupBroadcast(s1, 3u) * b;
-    c12 += subgroupBroadcast(s1, 4u) * b;
-    c13 += subgroupBroadcast(s1, 5u) * b;
-    c14 += subgroupBroadcast(s1, 6u) * b;
-    c15 += subgroupBroadcast(s1, 7u) * b;
+  if (DEPTH % 4u != 0u) {
+    for (var k = even; k < end; k++) {
+      let b = vec4<f32>(load_b(column0, z, k), load_b(column1, z, k), load_b(column2, z, k), load_b(column3, z, k));
+      let s0 = load_a(one0, z, k);
+      let s1 = load_a(one1, z, k);
+      c0 += subgroupBroadcast(s0, 0u) * b;
+      c1 += subgroupBroadcast(s0, 1u) * b;
+      c2 += subgroupBroadcast(s0, 2u) * b;
+      c3 += subgroupBroadcast(s0, 3u) * b;
+      c4 += subgroupBroadcast(s0, 4u) * b;
+      c5 += subgroupBroadcast(s0, 5u) * b;
+      c6 += subgroupBroadcast(s0, 6u) * b;
+      c7 += subgroupBroadcast(s0, 7u) * b;
+      c8 += subgroupBroadcast(s1, 0u) * b;
+      c9 += subgroupBroadcast(s1, 1u) * b;
+      c10 += subgroupBroadcast(s1, 2u) * b;
+      c11 += subgroupBroadcast(s1, 3u) * b;
+      c12 += subgroupBroadcast(s1, 4u) * b;
+      c13 += subgroupBroadcast(s1, 5u) * b;
+      c14 += subgroupBroadcast(s1, 6u) * b;
+      c15 += subgroupBroadcast(s1, 7u) * b;
+    }
   }
-  put4(z, split, row + 0u, column, c0);
-  put4(z, split, row + 1u, column, c1);
-  put4(z, split, row + 2u, column, c2);
-  put4(z, split, row + 3u, column, c3);
-  put4(z, split, row + 4u, column, c4);
-  put4(z, split, row + 5u, column, c5);
-  put4(z, split, row + 6u, column, c6);
-  put4(z, split, row + 7u, column, c7);
-  put4(z, split, row + 8u, column, c8);
-  put4(z, split, row + 9u, column, c9);
-  put4(z, split, row + 10u, column, c10);
-  put4(z, split, row + 11u, column, c11);
-  put4(z, split, row + 12u, column, c12);
-  put4(z, split, row + 13u, column, c13);
-  put4(z, split, row + 14u, column, c14);
-  put4(z, split, row + 15u, column, c15);
+  // One `put` for all, row by row and column by column out of the first register: 64 copies of an epilogue took these
+  // drivers most of the time for compiling. Bounds that are not constant keep the loops.
+  for (var r = 0u; r < min(16u, M - row); r++) {
+    for (var j = 0u; j < min(4u, N - column); j++) {
+      put(z, split, row + r, column + j, c0.x);
+      c0 = c0.yzwx;
+    }
+    c0 = c1;
+    c1 = c2;
+    c2 = c3;
+    c3 = c4;
+    c4 = c5;
+    c5 = c6;
+    c6 = c7;
+    c7 = c8;
+    c8 = c9;
+    c9 = c10;
+    c10 = c11;
+    c11 = c12;
+    c12 = c13;
+    c13 = c14;
+    c14 = c15;
+  }
 }
