@@ -165,7 +165,7 @@ impl Executable for Compiled {
     }
 
     fn run_times(&self, external: &[Buffer], times: usize) -> Result<()> {
-        self.recording(external)?.submit(&self.shared, times)
+        self.shared.run(self.recording(external)?, times)
     }
 
     fn timed(&self, external: &[Buffer]) -> Result<Vec<Duration>> {
@@ -187,15 +187,16 @@ impl Compiled {
             let message = format!("{} buffers were given and the plan has {}", external.len(), self.plan.externals);
             return Err(Error::Program(message));
         }
-        let mut raws = Vec::with_capacity(external.len());
+        let mut serials = Vec::with_capacity(external.len());
         for buffer in external {
-            raws.push(self.shared.memory(buffer)?.raw.clone());
+            serials.push(self.shared.memory(buffer)?.raw.serial);
         }
-        let serials: Vec<u64> = raws.iter().map(|r| r.serial).collect();
         let found = lock(&self.recordings).find(&serials);
         match found {
             Some(recording) => Ok(recording),
             None => {
+                let raws = external.iter().map(|buffer| Ok(self.shared.memory(buffer)?.raw.clone()));
+                let raws: Vec<Raw> = raws.collect::<Result<_>>()?;
                 let old = lock(&self.recordings).latest();
                 let made = Arc::new(Recording::new(self, &raws, serials, old.as_deref())?);
                 lock(&self.recordings).insert(made.clone());

@@ -11,6 +11,7 @@ use crate::errors::Guard;
 use crate::executable::Compiled;
 use crate::memory::{GpuMemory, Pool, Raw, size_class};
 use crate::pipelines::Pipelines;
+use crate::runs::Runs;
 use crate::transfer::Transfer;
 
 /// A device that wgpu reaches. Clones are the same device.
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Arc<Pool>,
     pub(crate) pipelines: Pipelines,
     pub(crate) transfer: Transfer,
+    pub(crate) runs: Runs,
 }
 
 /// Bytes of freed buffers that are kept for reuse.
@@ -76,6 +78,7 @@ impl Gpu {
             pool: Pool::new(KEPT),
             pipelines: Pipelines::default(),
             transfer: Transfer::default(),
+            runs: Runs::default(),
             device,
             queue,
         };
@@ -114,7 +117,7 @@ impl Gpu {
         self.shared.pipelines.len()
     }
 
-    /// Waits until all submitted work is done.
+    /// Waits until all work is done.
     ///
     /// # Errors
     /// If the device was lost.
@@ -170,8 +173,9 @@ impl Shared {
         }
     }
 
-    /// Waits for everything that was submitted.
+    /// Waits for everything that was asked for.
     pub(crate) fn wait(&self) -> Result<()> {
+        self.flush()?;
         self.guard.scoped("waiting", 0, || {
             // `poll` itself only fails by timeout; a lost device shows in the guard.
             let _ = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: None });

@@ -15,19 +15,15 @@ use crate::memory::Raw;
 /// So many sets of external buffers are remembered: the batches of a loader come in turn, two or three at a time.
 const REMEMBERED: usize = 4;
 
-/// Dispatches in one submission at most, where a plan runs many times: a driver that sees no end of one for seconds resets
-/// the device.
-const DISPATCHES: usize = 1024;
-
 /// One plan with one set of external buffers.
 #[derive(Debug)]
 pub(crate) struct Recording {
     serials: Vec<u64>,
-    dispatches: Vec<Dispatch>,
+    pub(crate) dispatches: Vec<Dispatch>,
 }
 
 #[derive(Debug)]
-struct Dispatch {
+pub(crate) struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     group: wgpu::BindGroup,
     workgroups: [u32; 3],
@@ -100,33 +96,14 @@ impl Recording {
         Ok(Recording { serials, dispatches: made })
     }
 
-    /// Everything in one encoder, one pass, one submission; many runs of large plans in several.
-    pub(crate) fn submit(&self, shared: &Shared, times: usize) -> Result<()> {
-        let most = (DISPATCHES / self.dispatches.len().max(1)).max(1);
-        let mut left = times;
-        while left > 0 {
-            let now = left.min(most);
-            self.submit_once(shared, now)?;
-            left -= now;
+    /// All dispatches, in order.
+    pub(crate) fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
+        for dispatch in &self.dispatches {
+            pass.set_pipeline(&dispatch.pipeline);
+            pass.set_bind_group(0, &dispatch.group, &[]);
+            let [x, y, z] = dispatch.workgroups;
+            pass.dispatch_workgroups(x, y, z);
         }
-        Ok(())
-    }
-
-    fn submit_once(&self, shared: &Shared, times: usize) -> Result<()> {
-        shared.guard.scoped("running a program", 0, || {
-            let mut encoder = shared.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            {
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                for dispatch in std::iter::repeat_n(&self.dispatches, times).flatten() {
-                    pass.set_pipeline(&dispatch.pipeline);
-                    pass.set_bind_group(0, &dispatch.group, &[]);
-                    let [x, y, z] = dispatch.workgroups;
-                    pass.dispatch_workgroups(x, y, z);
-                }
-            }
-            shared.queue.submit([encoder.finish()]);
-            shared.submitted();
-        })
     }
 }
 
@@ -140,6 +117,7 @@ impl Recording {
                 instead: "its driver has no time stamps; measure whole runs, or on another device".into(),
             });
         }
+        shared.flush()?;
         let mut times = vec![Duration::ZERO; steps];
         for dispatches in self.dispatches.chunks(wgpu::QUERY_SET_MAX_QUERIES as usize / 2) {
             let ticks = shared.guard.scoped("timing a program", 0, || stamps(shared, dispatches))?;

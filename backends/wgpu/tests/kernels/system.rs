@@ -1,6 +1,6 @@
 //! The backend itself: several steps over slabs, shared buffers, caches, and every way to fail as an `Err`.
 
-use anygrad_core::backend::{Backend, Binding, Plan, Slot, Step};
+use anygrad_core::backend::{Backend, Binding, Buffer, Plan, Slot, Step};
 use anygrad_core::kernel::{Core, Inst, Kernel, Slice};
 use anygrad_core::scalar::{Binary, Unary};
 use anygrad_core::view::View;
@@ -86,6 +86,50 @@ fn one_buffer_may_be_read_and_written_at_different_places() {
         assert!((got[2 * n + i] - x[n + i]).abs() < 1e-6, "the last run added 0");
         assert!((rest[2 * n + i] - (x[i] + x[n + i])).abs() < 1e-6);
     }
+}
+
+#[test]
+fn runs_that_wait_for_a_busy_device_keep_their_order() {
+    let Some(gpu) = gpu() else { return };
+    // total += x, on so many numbers that the device is still busy when the next runs come.
+    let n = 1 << 18;
+    let mut kernel = add(n);
+    kernel.outputs[0].aliases = Some(1);
+    let (x, total) = (stretch(Slot::External(0), 0, n), stretch(Slot::External(1), 0, n));
+    let plan = Plan { steps: vec![step(kernel, vec![x, total, total])], externals: 2, slabs: vec![] };
+    let program = gpu.compile(plan.into()).unwrap();
+    let ends = |buffer: &Buffer, want: f64| {
+        let mut bytes = [0; 4];
+        for offset in [0, 4 * n - 4] {
+            gpu.read(buffer, offset, &mut bytes).unwrap();
+            assert_eq!(f64::from(f32::from_le_bytes(bytes)), want);
+        }
+    };
+    let (x, total) = (upload(gpu, &vec![1.0; n]), gpu.allocate(4 * n).unwrap());
+    let mut want = 0.0;
+    for round in 1..=12 {
+        // What is written between runs is seen by those after it and by none before it.
+        let ones = encode(DType::F32, &vec![f64::from(round); n]);
+        gpu.write(&x, 0, &ones).unwrap();
+        for _ in 0..round * 3 {
+            program.run(&[x.clone(), total.clone()]).unwrap();
+        }
+        program.run_times(&[x.clone(), total.clone()], 2).unwrap();
+        want += f64::from(round * (round * 3 + 2));
+        if round % 3 == 0 {
+            ends(&total, want);
+        }
+        // A buffer that nobody holds goes to the next that asks, who gets zeros.
+        let other = gpu.allocate(4 * n).unwrap();
+        program.run(&[x.clone(), other.clone()]).unwrap();
+        drop(other);
+        ends(&gpu.allocate(4 * n).unwrap(), 0.0);
+    }
+    for _ in 0..40 {
+        program.run(&[x.clone(), total.clone()]).unwrap();
+    }
+    gpu.wait().unwrap();
+    ends(&total, want + 40.0 * 12.0);
 }
 
 #[test]
@@ -198,6 +242,10 @@ fn a_lost_device_is_an_error_everywhere() {
     let bindings = vec![stretch(Slot::External(0), 0, 4), stretch(Slot::External(1), 0, 4)];
     let plan = Plan { steps: vec![step(unary(4, Unary::Neg), bindings)], externals: 2, slabs: vec![] };
     let program = gpu.compile(plan.clone().into()).unwrap();
+    let other = gpu.allocate(16).unwrap();
+    for _ in 0..5 {
+        program.run(&[buffer.clone(), other.clone()]).unwrap();
+    }
     gpu.destroy();
     let lost = |result: Result<(), Error>| assert!(matches!(result, Err(Error::DeviceLost { .. })), "{result:?}");
     lost(gpu.write(&buffer, 0, &[0; 4]));
