@@ -165,7 +165,7 @@ impl Executable for Compiled {
     }
 
     fn run_times(&self, external: &[Buffer], times: usize) -> Result<()> {
-        self.shared.run(self.recording(external)?, times)
+        self.shared.runs.run(self.recording(external)?, times)
     }
 
     fn timed(&self, external: &[Buffer]) -> Result<Vec<Duration>> {

@@ -29,7 +29,7 @@ pub(crate) struct Shared {
     pub(crate) info: AdapterInfo,
     pub(crate) target: Target,
     pub(crate) limits: wgpu::Limits,
-    pub(crate) guard: Guard,
+    pub(crate) guard: Arc<Guard>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) pipelines: Pipelines,
     pub(crate) transfer: Transfer,
@@ -68,8 +68,9 @@ impl Gpu {
             request(features).or_else(|_| request(wgpu::Features::empty())).map_err(|e| refuse(e.to_string()))?;
         let target = adapter::target(info.kind, &adapter, &device);
         let limits = device.limits();
-        let guard = Guard::new(&device, name.clone());
+        let guard = Arc::new(Guard::new(&device, name.clone()));
         let shared = Shared {
+            runs: Runs::new(device.clone(), queue.clone(), guard.clone()),
             guard,
             limits,
             target,
@@ -78,7 +79,6 @@ impl Gpu {
             pool: Pool::new(KEPT),
             pipelines: Pipelines::default(),
             transfer: Transfer::default(),
-            runs: Runs::default(),
             device,
             queue,
         };
@@ -175,7 +175,7 @@ impl Shared {
 
     /// Waits for everything that was asked for.
     pub(crate) fn wait(&self) -> Result<()> {
-        self.flush()?;
+        self.runs.flush()?;
         self.guard.scoped("waiting", 0, || {
             // `poll` itself only fails by timeout; a lost device shows in the guard.
             let _ = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: None });

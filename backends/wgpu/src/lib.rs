@@ -3,7 +3,7 @@
 //! This is the only crate that knows wgpu. [`Gpu`] opens an adapter and implements
 //! [`Backend`](anygrad_core::backend::Backend): buffers come from a pool, kernels are turned into WGSL by
 //! `anygrad-kernels` and into pipelines once per text, and a plan runs as one encoder, one compute pass and one
-//! submission, which it shares with the runs after it while the device is busy (`runs.rs`). wgpu's errors and panics, and
+//! submission, which it shares with the runs after it if they come fast (`runs.rs`). wgpu's errors and panics, and
 //! those of its shader compiler, become `Result`s here (`errors.rs`).
 //!
 //! `ANYGRAD_CHECKED_SHADERS=1` in the environment turns all of wgpu's shader checks on (slower).

@@ -117,7 +117,7 @@ impl Recording {
                 instead: "its driver has no time stamps; measure whole runs, or on another device".into(),
             });
         }
-        shared.flush()?;
+        shared.runs.flush()?;
         let mut times = vec![Duration::ZERO; steps];
         for dispatches in self.dispatches.chunks(wgpu::QUERY_SET_MAX_QUERIES as usize / 2) {
             let ticks = shared.guard.scoped("timing a program", 0, || stamps(shared, dispatches))?;

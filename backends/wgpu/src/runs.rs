@@ -1,97 +1,148 @@
-//! Runs on their way to the device: while it is busy they are held, and several go in one encoder, one pass and one
-//! submission, for a submission costs the host as much as a hundred dispatches.
+//! Runs on their way to the device, in line for a thread that submits them.
 //!
-//! A run that finds the device idle goes at once. Else as many are held as are in flight, up to [`HELD`]: a caller that goes
-//! away in between leaves the device at least half of its work, and whatever else touches the device (reading, writing,
-//! clearing, waiting) submits what is held first, so the order is that of the calls.
+//! A submission costs the host as much as a hundred dispatches, and some drivers compute inside of it. So running a program
+//! only puts its recording into the line; the thread takes all that came since its last submission and makes one encoder, one
+//! pass and one submission of it. Whatever else touches the device (reading, writing, clearing, waiting) first submits the
+//! line itself, so the order is that of the calls. What fails on the thread is the result of the next call.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
 
-use anygrad_core::Result;
+use anygrad_core::{Error, Result};
 
-use crate::errors::lock;
-use crate::gpu::Shared;
+use crate::errors::{Guard, lock};
 use crate::recording::Recording;
 
-/// Most runs that are held.
-const HELD: u64 = 16;
-/// Most dispatches that are held.
-const HELD_DISPATCHES: usize = 256;
-/// Dispatches in one submission at most, where a plan runs many times: a driver that sees no end of one for seconds resets
-/// the device.
+/// Most dispatches in the line: a caller that is so far ahead submits them itself.
+const MOST: usize = 4096;
+/// Dispatches in one submission at most: a driver that sees no end of one for seconds resets the device.
 const DISPATCHES: usize = 1024;
 
-/// What was run and is not yet done.
-#[derive(Debug, Default)]
+/// The line and its thread, which the first run starts.
+#[derive(Debug)]
 pub(crate) struct Runs {
-    held: Mutex<Held>,
-    /// Runs that the device has finished, as far as it was asked.
-    done: Arc<AtomicU64>,
+    line: Arc<Line>,
+    thread: OnceLock<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Line {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    guard: Arc<Guard>,
+    waiting: Mutex<Waiting>,
+    /// Held while runs are taken from the line and submitted, so that none overtakes another.
+    submitting: Mutex<()>,
+    ends: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct Waiting {
     /// Each so many times.
     runs: Vec<(Arc<Recording>, usize)>,
-    count: u64,
     dispatches: usize,
-    /// Runs that were submitted since the device was opened.
-    submitted: u64,
+    /// What failed on the thread, until a caller hears of it.
+    failure: Option<Error>,
 }
 
-impl Shared {
+impl Runs {
+    pub(crate) fn new(device: wgpu::Device, queue: wgpu::Queue, guard: Arc<Guard>) -> Runs {
+        let (waiting, submitting) = Default::default();
+        let line = Line { device, queue, guard, waiting, submitting, ends: AtomicBool::new(false) };
+        Runs { line: Arc::new(line), thread: OnceLock::new() }
+    }
+
     /// Runs a recording so many times after everything before it; returns without waiting for the device.
     pub(crate) fn run(&self, recording: Arc<Recording>, times: usize) -> Result<()> {
-        // A device that is gone never takes what would be held.
-        self.guard.alive()?;
-        let mut held = lock(&self.runs.held);
-        held.count += times as u64;
-        held.dispatches += times.saturating_mul(recording.dispatches.len());
-        held.runs.push((recording, times));
-        self.guard.scoped("running a program", 0, || {
-            // Runs the callbacks of what is done.
-            let _ = self.device.poll(wgpu::PollType::Poll);
-            let flying = held.submitted - self.runs.done.load(Ordering::Acquire);
-            if held.count >= flying.min(HELD) || held.dispatches >= HELD_DISPATCHES {
-                self.submit(&mut held);
+        self.line.guard.alive()?;
+        let full = {
+            let mut waiting = lock(&self.line.waiting);
+            if let Some(failure) = waiting.failure.take() {
+                return Err(failure);
             }
-        })
-    }
-
-    /// Submits what is held; before anything else that is submitted or written.
-    pub(crate) fn flush(&self) -> Result<()> {
-        let mut held = lock(&self.runs.held);
-        if held.runs.is_empty() {
-            return Ok(());
+            waiting.dispatches =
+                waiting.dispatches.saturating_add(times.saturating_mul(recording.dispatches.len().max(1)));
+            waiting.runs.push((recording, times));
+            waiting.dispatches > MOST
+        };
+        match self.thread() {
+            Some(thread) if !full => thread.thread().unpark(),
+            _ => self.flush()?,
         }
-        self.guard.scoped("running a program", 0, || self.submit(&mut held))
+        Ok(())
     }
 
-    fn submit(&self, held: &mut Held) {
-        // Taken before anything can fail, so that a failure is said once.
-        let runs = std::mem::take(&mut held.runs);
-        let count = std::mem::take(&mut held.count);
-        held.dispatches = 0;
+    /// Submits the line; before anything else that is submitted or written.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.line.submit()?;
+        lock(&self.line.waiting).failure.take().map_or(Ok(()), Err)
+    }
+
+    /// The thread; where none can be had, callers submit.
+    fn thread(&self) -> Option<&JoinHandle<()>> {
+        let start = || {
+            let line = self.line.clone();
+            std::thread::Builder::new().name("anygrad-submit".to_string()).spawn(move || line.serve()).ok()
+        };
+        self.thread.get_or_init(start).as_ref()
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        self.line.ends.store(true, Ordering::Release);
+        if let Some(Some(thread)) = self.thread.take() {
+            thread.thread().unpark();
+            // It catches panics itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Line {
+    /// The thread's work.
+    fn serve(&self) {
+        while !self.ends.load(Ordering::Acquire) {
+            if let Err(failure) = self.submit() {
+                lock(&self.waiting).failure.get_or_insert(failure);
+            }
+            // Returns at once if something came since.
+            std::thread::park();
+        }
+    }
+
+    /// Submits all that waits.
+    fn submit(&self) -> Result<()> {
+        let _order = lock(&self.submitting);
+        loop {
+            let runs = {
+                let mut waiting = lock(&self.waiting);
+                waiting.dispatches = 0;
+                std::mem::take(&mut waiting.runs)
+            };
+            if runs.is_empty() {
+                return Ok(());
+            }
+            self.guard.scoped("running a program", 0, || self.encode(&runs))?;
+        }
+    }
+
+    fn encode(&self, runs: &[(Arc<Recording>, usize)]) {
         let mut left = runs.iter().flat_map(|(recording, times)| std::iter::repeat_n(recording, *times)).peekable();
         while left.peek().is_some() {
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            let mut dispatches = 0;
             {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                let fits = |now: usize, next: &Recording| now == 0 || now + next.dispatches.len() <= DISPATCHES;
-                while let Some(recording) = left.next_if(|next| fits(dispatches, next)) {
+                let mut dispatches = 0;
+                while let Some(recording) =
+                    left.next_if(|next| dispatches == 0 || dispatches + next.dispatches.len() <= DISPATCHES)
+                {
                     recording.encode(&mut pass);
                     dispatches += recording.dispatches.len().max(1);
                 }
             }
             self.queue.submit([encoder.finish()]);
         }
-        self.submitted();
-        held.submitted += count;
-        let done = self.runs.done.clone();
-        self.queue.on_submitted_work_done(move || {
-            done.fetch_add(count, Ordering::Release);
-        });
     }
 }

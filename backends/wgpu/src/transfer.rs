@@ -47,7 +47,7 @@ impl Shared {
     /// See [`anygrad_core::backend::Backend::write`].
     pub(crate) fn write(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()> {
         let raw = self.stretch(buffer, offset, bytes.len())?;
-        self.flush()?;
+        self.runs.flush()?;
         for (i, piece) in bytes.chunks(PIECE).enumerate() {
             let at = (offset + i * PIECE) as u64;
             self.guard.scoped("writing", piece.len() as u64, || {
@@ -73,7 +73,7 @@ impl Shared {
 
     /// Bytes of device memory from `offset` on.
     pub(crate) fn read_raw(&self, raw: &Raw, offset: usize, bytes: &mut [u8]) -> Result<()> {
-        self.flush()?;
+        self.runs.flush()?;
         let mut staging = lock(&self.transfer.staging);
         for (i, piece) in bytes.chunks_mut(PIECE).enumerate() {
             let (at, size) = ((offset + i * PIECE) as u64, piece.len() as u64);
@@ -126,7 +126,7 @@ impl Shared {
 
     /// Fills a buffer with zeros.
     pub(crate) fn clear(&self, raw: &Raw) -> Result<()> {
-        self.flush()?;
+        self.runs.flush()?;
         self.guard.scoped("clearing a buffer", 0, || {
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encoder.clear_buffer(&raw.buffer, 0, None);
