@@ -163,6 +163,7 @@ fn rewards_are_scaled_by_the_deviation_of_discounted_sums() {
             truncated: no,
             reward,
             allowed: None,
+            next_allowed: None,
             noted: Vec::new(),
             apart: None,
         })
@@ -265,6 +266,7 @@ fn values_of_what_follows_are_those_of_all_next_observations() {
             truncated,
             next: next.clone(),
             allowed: None,
+            next_allowed: None,
             noted: Vec::new(),
             apart,
         };

@@ -1,14 +1,19 @@
 //! Environments that do not allow every choice at all times: the mask reaches the policy where it acts, learns and is evaluated.
 
 use anygrad_core::{DType, Device, Tensor};
+use anygrad_trainers::events::{Event, Flow};
 use anygrad_trainers::reinforcement::{
-    Dqn, DqnConfig, Environment, FrameStack, Layers, Ppo, PpoConfig, Pqn, PqnConfig, RecurrentConfig, RecurrentPpo,
-    Space, Statistics, Step, evaluate,
+    Dqn, DqnConfig, Environment, FrameStack, Layers, OffPolicyConfig, Ppo, PpoConfig, Pqn, PqnConfig, RecurrentConfig,
+    RecurrentPpo, Space, Statistics, Step, evaluate,
 };
 
-/// Two of four choices are allowed, `step % 3` and `step % 3 + 1`: reward 1 for one of them, -100 for others. Ends after six steps.
+/// Two of four choices are allowed, `step % phases` and the next: reward 1 for one of them, -100 for others. Ends after six steps.
 #[derive(Clone, Copy, Debug)]
-struct Gates;
+struct Gates {
+    phases: i32,
+}
+
+const GATES: Gates = Gates { phases: 3 };
 
 impl Environment for Gates {
     fn name(&self) -> &str {
@@ -30,7 +35,7 @@ impl Environment for Gates {
         state[0].unsqueeze(-1).cast(DType::F32)
     }
     fn allowed(&self, state: &[Tensor]) -> Option<Tensor> {
-        let phase = &state[0] % 3;
+        let phase = &state[0] % self.phases;
         let one = phase.one_hot(4);
         Some((one + (phase + 1).one_hot(4)).gt(0.5))
     }
@@ -52,7 +57,7 @@ impl Environment for Wrong {
         "Wrong"
     }
     fn observation_space(&self) -> Space {
-        Gates.observation_space()
+        GATES.observation_space()
     }
     fn action_space(&self) -> Space {
         Space::Discrete(3)
@@ -61,16 +66,16 @@ impl Environment for Wrong {
         None
     }
     fn reset(&self, n: usize, device: &Device) -> Vec<Tensor> {
-        Gates.reset(n, device)
+        GATES.reset(n, device)
     }
     fn observe(&self, state: &[Tensor]) -> Tensor {
-        Gates.observe(state)
+        GATES.observe(state)
     }
     fn allowed(&self, state: &[Tensor]) -> Option<Tensor> {
-        Gates.allowed(state)
+        GATES.allowed(state)
     }
     fn step(&self, state: &[Tensor], action: &Tensor) -> Step {
-        Gates.step(state, action)
+        GATES.step(state, action)
     }
 }
 
@@ -105,25 +110,88 @@ fn heeded(told: &Statistics) {
 fn masks_reach_the_policy_in_rollouts_updates_and_evaluation() {
     let device = anygrad_core::testing::device();
     device.seed(1).expect("a seed");
-    let mut ppo = Ppo::new(Gates, config(), &device).expect("agents");
+    let mut ppo = Ppo::new(GATES, config(), &device).expect("agents");
     heeded(&ppo.iterate().expect("an iteration"));
-    let returns = evaluate(&ppo.agent().actor, Gates, 3, 6, &device).expect("an evaluation");
+    let returns = evaluate(&ppo.agent().actor, GATES, 3, 6, &device).expect("an evaluation");
     assert_eq!(returns, vec![vec![6.0; 3]; 2]);
-    let mut stacked = Ppo::new(FrameStack::new(Gates, 2).expect("frames"), config(), &device).expect("agents");
+    let mut stacked = Ppo::new(FrameStack::new(GATES, 2).expect("frames"), config(), &device).expect("agents");
     heeded(&stacked.iterate().expect("an iteration"));
     let recurrent = RecurrentConfig { ppo: config(), memory: 4 };
-    let mut recurrent = RecurrentPpo::new(Gates, recurrent, &device).expect("agents");
+    let mut recurrent = RecurrentPpo::new(GATES, recurrent, &device).expect("agents");
     heeded(&recurrent.iterate().expect("an iteration"));
-    let returns = evaluate(recurrent.learner(), Gates, 3, 6, &device).expect("an evaluation");
+    let returns = evaluate(recurrent.learner(), GATES, 3, 6, &device).expect("an evaluation");
     assert_eq!(returns, vec![vec![6.0; 3]; 2]);
+}
+
+fn deep(exploration: (f64, f64), double: bool) -> DqnConfig {
+    let common = OffPolicyConfig {
+        seeds: 2,
+        environments: 2,
+        steps: 192,
+        warm_up: 48,
+        frequency: 3,
+        n_step: 2,
+        capacity: 48,
+        batch: 16,
+        ..OffPolicyConfig::default()
+    };
+    DqnConfig { common, exploration, double, layers: Layers::relu(&[8]), ..DqnConfig::default() }
+}
+
+#[test]
+fn deep_q_learning_does_only_what_is_allowed() {
+    let device = anygrad_core::testing::device();
+    // By chance, by value, and both.
+    for exploration in [(1.0, 1.0), (0.0, 0.0), (0.5, 0.5)] {
+        device.seed(2).expect("a seed");
+        let mut dqn = Dqn::new(GATES, deep(exploration, true), &device).expect("agents");
+        let mut returns = Vec::new();
+        let listener = &mut |event: &Event<'_>| {
+            if let Event::Epoch(record) = event {
+                returns.extend(["return", "return.low", "return.high"].map(|name| record.get(name).expect("told")));
+            }
+            Ok(Flow::Continue)
+        };
+        dqn.train(24, listener).expect("training");
+        assert!(returns.len() == 24 && returns.iter().all(|x| *x == 6.0), "{exploration:?}: {returns:?}");
+        let returns = evaluate(dqn.learner(), GATES, 3, 6, &device).expect("an evaluation");
+        assert_eq!(returns, vec![vec![6.0; 3]; 2]);
+    }
+}
+
+#[test]
+fn values_of_what_is_never_allowed_do_not_reach_what_is_learned() {
+    let device = anygrad_core::testing::device();
+    // Choice 3 is never allowed; its value is 1000, all others are 0, whatever is seen.
+    let world = Gates { phases: 2 };
+    for double in [false, true] {
+        let mut config = DqnConfig { learning_rate: 1e-9, ..deep((1.0, 1.0), double) };
+        // Nothing is worth more than the next two rewards.
+        (config.common.gamma, config.target_every) = (0.5, 1);
+        let mut dqn = Dqn::new(world, config, &device).expect("agents");
+        let parameters = dqn.learner().parameters();
+        let (last, rest) = parameters.split_last().expect("layers");
+        rest.iter().for_each(|var| var.assign(&var.get().zeros_like()));
+        last.write(&[0.0f32, 0.0, 0.0, 1000.0, 0.0, 0.0, 0.0, 1000.0]).expect("written");
+        let mut losses = Vec::new();
+        let listener = &mut |event: &Event<'_>| {
+            if let Event::Epoch(record) = event {
+                losses.extend(record.get("loss"));
+            }
+            Ok(Flow::Continue)
+        };
+        dqn.train(24, listener).expect("training");
+        // Goals are 1.5, or 1 before an end: errors between 1 and 2.25. With the forbidden value they would be above 60,000. The
+        // first target networks are those that were drawn, so the first cycles are left out.
+        assert!(losses.len() == 6 && losses[1..].iter().all(|x| (0.999..2.251).contains(x)), "{double}: {losses:?}");
+    }
 }
 
 #[test]
 fn masks_that_cannot_be_heeded_or_do_not_fit_are_refused() {
     let device = anygrad_core::testing::device();
     let cases = [
-        (Dqn::new(Gates, DqnConfig::default(), &device).map(|_| ()), "dqn cannot heed"),
-        (Pqn::new(Gates, PqnConfig::default(), &device).map(|_| ()), "pqn cannot heed"),
+        (Pqn::new(GATES, PqnConfig::default(), &device).map(|_| ()), "pqn cannot heed"),
         (Ppo::new(Wrong, config(), &device).map(|_| ()), "[8, 3] of bools is needed"),
     ];
     for (result, words) in cases {

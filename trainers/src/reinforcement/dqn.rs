@@ -199,10 +199,16 @@ fn of(action: &Tensor, x: &Tensor) -> Tensor {
     (x * action.one_hot(x.size(2)).cast(DType::F32).unsqueeze(-1)).sum(2)
 }
 
+/// The choice with the largest of values `[.., actions]`, among the `allowed` ones (as many bools) if not all are.
+fn best(values: &Tensor, allowed: Option<&Tensor>) -> Tensor {
+    let least = f64::from(f32::MIN);
+    allowed.map_or_else(|| values.clone(), |mask| mask.reshape(values.shape()).select(values, least)).argmax(-1)
+}
+
 impl Actor for QLearner {
-    fn act(&self, observation: &Tensor, _: Option<&Tensor>, _: &[Var]) -> Tensor {
-        let best = self.values(&self.trained, &by_seed(observation, self.config.common.seeds)).argmax(-1);
-        best.reshape([observation.size(0)])
+    fn act(&self, observation: &Tensor, allowed: Option<&Tensor>, _: &[Var]) -> Tensor {
+        let values = self.values(&self.trained, &by_seed(observation, self.config.common.seeds));
+        best(&values, allowed).reshape([observation.size(0)])
     }
 
     fn seeds(&self) -> usize {
@@ -215,19 +221,23 @@ impl Learner for QLearner {
         &["loss", "value"]
     }
 
-    fn explore(&self, observation: &Tensor, progress: &Tensor) -> Tensor {
+    fn explore(&self, observation: &Tensor, progress: &Tensor, allowed: Option<&Tensor>) -> Tensor {
         let (start, end) = self.config.exploration;
         let chance = (progress * ((end - start) / self.config.exploration_share) + start).maximum(end);
         let n = observation.size(0);
-        let random = random_actions(&self.space, n, observation.device());
-        Tensor::rand(&[n], observation.device()).lt(&chance).select(&random, self.act(observation, None, &[]))
+        let random = random_actions(&self.space, allowed, n, observation.device());
+        Tensor::rand(&[n], observation.device()).lt(&chance).select(&random, self.act(observation, allowed, &[]))
+    }
+
+    fn heeds_masks(&self) -> bool {
+        true
     }
 
     fn update(&self, sample: &Sample, _: usize) -> Update {
         let next = self.returns(&self.target, &sample.next);
         let kind = self.config.returns;
         let judge = if self.config.double { self.values(&self.trained, &sample.next) } else { kind.mean(&next) };
-        let next = of(&judge.argmax(-1), &next);
+        let next = of(&best(&judge, sample.next_allowed.as_ref()), &next);
         let chosen = of(&sample.action, &self.returns(&self.trained, &sample.observation));
         let value = kind.mean(&chosen);
         let (losses, error) = match &kind {

@@ -44,7 +44,7 @@ pub trait Environment: Debug + Send + Sync {
     fn observe(&self, state: &[Tensor]) -> Tensor;
 
     /// Which choices the state allows, bool `[n, choices]` with at least one in each row; none: all are allowed at all times.
-    /// Only for [`Space::Discrete`] actions, and algorithms whose policy is a distribution (PPO and its kin).
+    /// Only for [`Space::Discrete`] actions, and algorithms that heed it: PPO, recurrent PPO and DQN.
     fn allowed(&self, _state: &[Tensor]) -> Option<Tensor> {
         None
     }
@@ -64,6 +64,8 @@ pub struct Transition {
     pub truncated: Tensor,
     /// `[n, observation..]` after the action, before an ended episode was started anew.
     pub next: Tensor,
+    /// Bool `[n, choices]`: what may be chosen then, if not everything.
+    pub next_allowed: Option<Tensor>,
 }
 
 impl Transition {
@@ -162,8 +164,9 @@ impl VectorEnvironment {
         match self.allowed() {
             None => Ok(()),
             Some(_) => {
-                let message =
-                    format!("it does not allow all choices at all times, which {algorithm} cannot heed; use PPO");
+                let message = format!(
+                    "it does not allow all choices at all times, which {algorithm} cannot heed; use PPO or DQN"
+                );
                 Err(Error::data(self.environment.name(), message))
             }
         }
@@ -184,13 +187,13 @@ impl VectorEnvironment {
         let state: Vec<Tensor> = self.state.iter().map(Var::get).collect();
         let device = self.elapsed.device();
         let Step { state, reward, terminated } = self.environment.step(&state, action);
-        let next = self.environment.observe(&state);
+        let (next, next_allowed) = (self.environment.observe(&state), self.environment.allowed(&state));
         let elapsed = self.elapsed.get() + 1;
         let truncated = match self.environment.time_limit() {
             Some(limit) => elapsed.ge(limit as i32),
             None => Tensor::full(&[self.count], 0.0, DType::Bool, &device),
         };
-        let transition = Transition { reward, terminated, truncated, next };
+        let transition = Transition { reward, terminated, truncated, next, next_allowed };
         let done = transition.done();
         self.elapsed.assign(&done.select(0, &elapsed));
         let fresh = self.environment.reset(self.count, &device);

@@ -105,8 +105,14 @@ pub trait Learner: Actor + 'static {
     /// What an update tells, one name per row.
     fn told(&self) -> &'static [&'static str];
 
-    /// Actions with exploration, as the environment takes them, `[n, ..]`; `progress`: `[1]`, from 0 to 1 over the run.
-    fn explore(&self, observation: &Tensor, progress: &Tensor) -> Tensor;
+    /// Actions with exploration, as the environment takes them, `[n, ..]`; `progress`: `[1]`, from 0 to 1 over the run; `allowed`
+    /// `[n, choices]` (bool): what may be chosen, if not everything.
+    fn explore(&self, observation: &Tensor, progress: &Tensor, allowed: Option<&Tensor>) -> Tensor;
+
+    /// Whether it heeds what environments allow; if not, environments that do not allow everything are refused.
+    fn heeds_masks(&self) -> bool {
+        false
+    }
 
     /// One update: assigns parameters. `number` counts the updates of a cycle.
     fn update(&self, sample: &Sample, number: usize) -> Update;
@@ -146,8 +152,12 @@ impl<L> OffPolicy<L> {
     }
 }
 
-/// Actions drawn uniformly from a space, `[n, ..]`.
-pub(crate) fn random_actions(space: &Space, n: usize, device: &Device) -> Tensor {
+/// Actions drawn uniformly from a space, `[n, ..]`, or from the choices that are `allowed`, bool `[n, choices]`.
+pub(crate) fn random_actions(space: &Space, allowed: Option<&Tensor>, n: usize, device: &Device) -> Tensor {
+    if let Some(allowed) = allowed {
+        // The largest of as many random numbers as there are choices; those that are not allowed are below all others.
+        return allowed.select(Tensor::rand(allowed.shape(), device), -1.0).argmax(-1);
+    }
     match space {
         Space::Discrete(k) => Tensor::randint(&[n], 0, *k as i32, device),
         Space::MultiDiscrete(choices) => {
@@ -196,8 +206,10 @@ impl<L: Learner> OffPolicy<L> {
         config.validate(name)?;
         let n = config.seeds * config.environments;
         let environment = VectorEnvironment::new(Arc::new(environment), n, device)?;
-        environment.refuse_mask(name)?;
         let learner = Arc::new(learner(&**environment.environment())?);
+        if !learner.heeds_masks() {
+            environment.refuse_mask(name)?;
+        }
         let replay = Replay::new(&environment, config.seeds, (config.capacity, config.frequency), config.priority)?;
         let episodes = Arc::new(Episodes::new(n, config.seeds, device)?);
         let cycles = Var::try_new(format!("{name}.cycles"), &Tensor::zeros(&[1], device))?;
@@ -208,7 +220,7 @@ impl<L: Learner> OffPolicy<L> {
             Program::inference(&device.clone(), move |()| {
                 let space = worlds.environment().action_space();
                 let rollout = Rollout::collect(&worlds, steps, |_| {
-                    let action = random_actions(&space, worlds.count(), &device);
+                    let action = random_actions(&space, worlds.allowed().as_ref(), worlds.count(), &device);
                     (action.clone(), action)
                 });
                 replay.write(&rollout.finite());
@@ -229,7 +241,7 @@ impl<L: Learner> OffPolicy<L> {
             Program::training(device, move |()| {
                 let progress = cycles.get() / all;
                 let rollout = Rollout::collect(&worlds, config.frequency, |observation| {
-                    let action = learner.explore(observation, &progress);
+                    let action = learner.explore(observation, &progress, worlds.allowed().as_ref());
                     (action.clone(), action)
                 });
                 replay.write(&rollout.finite());

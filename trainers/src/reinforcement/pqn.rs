@@ -173,7 +173,7 @@ impl OnLearner for PqnLearner {
 
     fn explore(&self, observation: &Tensor, _: &Tensor, _: Option<&Tensor>) -> Choice {
         let (n, device) = (observation.size(0), observation.device());
-        let random = random_actions(&self.actions, n, device);
+        let random = random_actions(&self.actions, None, n, device);
         let action = Tensor::rand(&[n], device).lt(self.chance.get()).select(&random, self.act(observation, None, &[]));
         (action.clone(), action).into()
     }

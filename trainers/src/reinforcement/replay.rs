@@ -31,6 +31,8 @@ pub struct Sample {
     pub next: Tensor,
     /// What the value of `next` is multiplied by: `gamma^steps`, 0 after termination.
     pub discount: Tensor,
+    /// Bool `[seeds, batch, choices]`: what may be chosen at `next`, if not everything.
+    pub next_allowed: Option<Tensor>,
     /// How much each counts, if they were drawn by priority; see [`Sample::weigh`].
     pub weight: Option<Tensor>,
     /// Where they are in all remembered steps, i32.
@@ -70,6 +72,8 @@ struct Rows {
 pub struct Replay {
     /// Observation, action, reward, next observation, f32 or i32; and f32 `ended`: 0 goes on, 1 terminated, 2 truncated.
     rows: [Rows; 5],
+    /// Bool: what could be chosen at the next observation, if not everything.
+    allowed: Option<Rows>,
     /// Blocks written so far, `[1]` i32.
     written: Var,
     priorities: Option<Priorities>,
@@ -122,6 +126,7 @@ impl Replay {
             let ring = var(format!("replay.{name}"), capacity)?;
             Ok(Rows { ring, fresh: var(format!("replay.fresh.{name}"), fresh * block)? })
         };
+        let allowed = environment.allowed().map(|mask| rows("allowed", &mask.shape()[1..], DType::Bool));
         Ok(Replay {
             rows: [
                 rows("observation", &seen.shape(), seen.dtype())?,
@@ -130,6 +135,7 @@ impl Replay {
                 rows("next", &seen.shape(), seen.dtype())?,
                 rows("ended", &[], DType::F32)?,
             ],
+            allowed: allowed.transpose()?,
             written: Var::try_new("replay.written", &Tensor::full(&[1], 0.0, DType::I32, &device))?,
             priorities: priority.map(|by| Priorities::new(by, capacity, columns, &device)).transpose()?,
             capacity,
@@ -154,7 +160,7 @@ impl Replay {
         let ended = steps.terminated.select(1.0, &ended);
         let place = &written % self.fresh as i32;
         let parts = [&steps.observation, &steps.action, &steps.reward, &steps.next, &ended];
-        for (rows, part) in self.rows.iter().zip(parts) {
+        for (rows, part) in self.rows.iter().chain(&self.allowed).zip(parts.into_iter().chain(&steps.next_allowed)) {
             overwrite(&rows.fresh, part, &place, self.fresh);
         }
         self.written.assign(&(written + 1));
@@ -170,7 +176,7 @@ impl Replay {
     pub(crate) fn settle(&self) {
         let large = self.capacity / (self.block * self.fresh);
         let place = (self.written.get() / self.fresh as i32 - 1) % large as i32;
-        for rows in &self.rows {
+        for rows in self.rows.iter().chain(&self.allowed) {
             overwrite(&rows.ring, &rows.fresh.get(), &place, large);
         }
     }
@@ -229,6 +235,7 @@ impl Replay {
             observation: fetch(&self.rows[0], &first),
             action: fetch(&self.rows[1], &first),
             next: fetch(&self.rows[3], &last),
+            next_allowed: self.allowed.as_ref().map(|rows| fetch(rows, &last)),
             discount: ended.eq(1.0).select(0.0, &weight),
             reward,
         }
@@ -268,7 +275,7 @@ impl Replay {
     /// All that must be saved to resume.
     #[must_use]
     pub fn variables(&self) -> Vec<Var> {
-        let parts = self.rows.iter().flat_map(|rows| [&rows.ring, &rows.fresh]);
+        let parts = self.rows.iter().chain(&self.allowed).flat_map(|rows| [&rows.ring, &rows.fresh]);
         let mut all: Vec<Var> = parts.chain([&self.written]).cloned().collect();
         all.extend(self.priorities.iter().flat_map(Priorities::variables));
         all

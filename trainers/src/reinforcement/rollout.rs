@@ -40,6 +40,8 @@ pub struct Rollout {
     pub next: Tensor,
     /// Bool `[steps, n, choices]`: what could be chosen, if not everything.
     pub allowed: Option<Tensor>,
+    /// The same of what each step led to, before an ended episode was started anew.
+    pub next_allowed: Option<Tensor>,
     /// What else was kept of choices; see [`Choice::noted`].
     pub noted: Vec<Tensor>,
     /// Steps from one truncation of an environment to its next, at least; none: episodes are never cut off.
@@ -56,6 +58,7 @@ impl Tensors for Rollout {
             truncated: f(&self.truncated),
             next: f(&self.next),
             allowed: self.allowed.as_ref().map(&mut *f),
+            next_allowed: self.next_allowed.as_ref().map(&mut *f),
             noted: self.noted.iter().map(f).collect(),
             apart: self.apart,
         }
@@ -72,7 +75,7 @@ impl Rollout {
         mut act: impl FnMut(&Tensor) -> C,
     ) -> Rollout {
         let mut all: [Vec<Tensor>; 6] = Default::default();
-        let (mut masks, mut notes) = (Vec::new(), Vec::new());
+        let (mut masks, mut next_masks, mut notes) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..steps {
             masks.extend(environment.allowed());
             let observation = environment.observe();
@@ -80,13 +83,15 @@ impl Rollout {
             let Choice { kept, acted, noted } = act(&observation).into();
             notes.push(noted);
             let step = environment.step(&acted.detach());
+            next_masks.extend(step.next_allowed);
             let parts = [observation, kept.detach(), step.reward, step.terminated, step.truncated, step.next];
             all.iter_mut().zip(parts).for_each(|(list, part)| list.push(part));
         }
         let [observation, action, reward, terminated, truncated, next] = all.map(|list| Tensor::stack(&list, 0));
-        let allowed = (!masks.is_empty()).then(|| Tensor::stack(&masks, 0));
+        let [allowed, next_allowed] =
+            [masks, next_masks].map(|masks| (!masks.is_empty()).then(|| Tensor::stack(&masks, 0)));
         let (noted, apart) = (stacked(&notes), environment.environment().time_limit());
-        Rollout { observation, action, reward, terminated, truncated, next, allowed, noted, apart }
+        Rollout { observation, action, reward, terminated, truncated, next, allowed, next_allowed, noted, apart }
     }
 
     /// One after the other.
@@ -98,7 +103,7 @@ impl Rollout {
     pub fn join(parts: &[Rollout]) -> Rollout {
         let one = |list: Vec<&Tensor>| if list.len() == 1 { list[0].clone() } else { Tensor::cat(&list, 0) };
         let join = |part: fn(&Rollout) -> &Tensor| one(parts.iter().map(part).collect());
-        let masks: Option<Vec<&Tensor>> = parts.iter().map(|part| part.allowed.as_ref()).collect();
+        let masks = |part: fn(&Rollout) -> Option<&Tensor>| parts.iter().map(part).collect::<Option<Vec<_>>>().map(one);
         Rollout {
             observation: join(|r| &r.observation),
             action: join(|r| &r.action),
@@ -106,7 +111,8 @@ impl Rollout {
             terminated: join(|r| &r.terminated),
             truncated: join(|r| &r.truncated),
             next: join(|r| &r.next),
-            allowed: masks.map(one),
+            allowed: masks(|r| r.allowed.as_ref()),
+            next_allowed: masks(|r| r.next_allowed.as_ref()),
             noted: (0..parts[0].noted.len()).map(|i| one(parts.iter().map(|part| &part.noted[i]).collect())).collect(),
             apart: parts[0].apart,
         }

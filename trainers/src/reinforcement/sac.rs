@@ -128,7 +128,7 @@ impl Learner for SoftLearner {
         &["loss.critic", "value", "loss.actor", "entropy", "temperature"]
     }
 
-    fn explore(&self, observation: &Tensor, _: &Tensor) -> Tensor {
+    fn explore(&self, observation: &Tensor, _: &Tensor, _: Option<&Tensor>) -> Tensor {
         let (action, _) = self.distribution(&by_seed(observation, self.config.common.seeds)).sample();
         self.for_environment(&action)
     }

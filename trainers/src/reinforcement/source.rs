@@ -145,6 +145,7 @@ fn host_rollout(
         truncated: flags(&truncated)?,
         next: Tensor::try_from_slice(&nexts, &all, device)?,
         allowed: None,
+        next_allowed: None,
         noted: kept,
         // A world of one's own may be cut off at any step.
         apart: Some(1),

@@ -131,7 +131,7 @@ impl Learner for DeterministicLearner {
         &["loss.critic", "value"]
     }
 
-    fn explore(&self, observation: &Tensor, _: &Tensor) -> Tensor {
+    fn explore(&self, observation: &Tensor, _: &Tensor, _: Option<&Tensor>) -> Tensor {
         let action = self.actor.forward(&by_seed(observation, self.config.common.seeds)).tanh();
         let noise = Tensor::randn(action.shape(), action.device()) * self.config.exploration;
         self.for_environment(&(action + noise).clamp(-1.0, 1.0))

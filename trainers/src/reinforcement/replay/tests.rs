@@ -17,6 +17,8 @@ fn floats(tensor: &Tensor) -> Vec<f64> {
 #[derive(Clone, Copy, Debug)]
 struct Counter {
     ends: f64,
+    /// Whether the second choice is allowed only after an odd number of steps.
+    masked: bool,
 }
 
 impl Environment for Counter {
@@ -38,6 +40,10 @@ impl Environment for Counter {
     fn observe(&self, state: &[Tensor]) -> Tensor {
         state[0].unsqueeze(-1)
     }
+    fn allowed(&self, state: &[Tensor]) -> Option<Tensor> {
+        let odd = (&state[0] % 2.0).gt(0.5);
+        self.masked.then(|| Tensor::stack(&[odd.zeros_like().logical_not(), odd], -1))
+    }
     fn step(&self, state: &[Tensor], _: &Tensor) -> Step {
         let next = &state[0] + 1.0;
         Step { terminated: next.ge(self.ends), reward: next.clone(), state: vec![next] }
@@ -45,7 +51,7 @@ impl Environment for Counter {
 }
 
 fn worlds(ends: f64, device: &Device) -> VectorEnvironment {
-    VectorEnvironment::new(Arc::new(Counter { ends }), 2, device).expect("worlds")
+    VectorEnvironment::new(Arc::new(Counter { ends, masked: false }), 2, device).expect("worlds")
 }
 
 /// Some steps of both worlds.
@@ -120,6 +126,32 @@ fn a_replay_of_two_rings_remembers_exactly_the_newest_steps() {
         if blocks % 4 == 0 {
             settle.run(()).expect("moved");
         }
+    }
+}
+
+#[test]
+fn what_a_step_led_to_keeps_its_mask() {
+    let device = anygrad_core::testing::device();
+    // Episodes of 5 steps: 6 would be seen next, but is a new beginning. Blocks in both rings.
+    let worlds = VectorEnvironment::new(Arc::new(Counter { ends: 5.0, masked: true }), 2, &device).expect("worlds");
+    let replay = Replay::new(&worlds, 1, (16, 2), None).expect("a replay");
+    assert_eq!(replay.settle_every(), 2);
+    let mut write = Program::inference(&device, |()| replay.write(&steps(&worlds, 2)));
+    let mut settle = Program::inference(&device, |()| replay.settle());
+    for blocks in 1..=7 {
+        write.run(()).expect("a block");
+        if blocks % 2 == 0 {
+            settle.run(()).expect("moved");
+        }
+    }
+    let mut draw = Program::inference(&device, |()| {
+        let s = replay.sample(&Draw { batch: 256, steps: 2, gamma: 0.5 }, &Tensor::zeros(&[1], &device));
+        [s.next, s.next_allowed.expect("a mask").cast(DType::F32)]
+    });
+    let [next, allowed] = draw.run(()).expect("a sample").map(|x| floats(&x));
+    assert!([2.0, 3.0, 4.0, 5.0].iter().all(|count| next.contains(count)));
+    for (count, allowed) in next.iter().zip(allowed.chunks(2)) {
+        assert_eq!(allowed, [1.0, count % 2.0], "after {count} steps");
     }
 }
 
