@@ -2,7 +2,7 @@
 //!
 //! One shape for all: a configuration with public fields and `Default`; `fit(&device, &data)` gives a model that
 //! predicts or transforms, is saved and loaded (one safetensors file with JSON in its header), and prints a summary. Data is
-//! any [`Table`]: a tensor, an ndarray array, or a reader that hands out rows. Long fits have a `fit_with` that tells a
+//! any [`Rows`]: a tensor, an ndarray array, or a reader that hands out rows. Long fits have a `fit_with` that tells a
 //! [`Listener`] of each iteration; it can end them early.
 //!
 //! All numbers are computed by tensors of the core, in tiles of rows; no method has kernels of its own. Small matrices
@@ -18,9 +18,9 @@ mod neighbors;
 pub mod nmf;
 pub mod pca;
 pub mod representation;
+pub mod rows;
 pub mod scores;
 pub mod store;
-pub mod table;
 pub mod tsne;
 pub mod umap;
 
@@ -35,8 +35,8 @@ pub use mixture::{Covariance, GaussianMixture, GaussianMixtureModel};
 pub use nmf::{Nmf, NmfModel};
 pub use pca::{Components, IncrementalPca, Pca, PcaModel, Solver};
 pub use representation::{Autoencoder, Contrastive, Likelihood, Masked, Noise, Vae, VaeConfig};
+pub use rows::Rows;
 pub use store::Model;
-pub use table::Table;
 pub use tsne::{Embedding, Repulsion, Tsne};
 pub use umap::{Umap, UmapEmbedding};
 

@@ -15,7 +15,7 @@ pub use threshold::{PeaksOverThreshold, StreamingThreshold, quantile};
 use anygrad_core::{Device, Result, Tensor};
 
 use super::neighbors::nearest_rows;
-use super::{Table, table, wrong};
+use super::{Rows, rows, wrong};
 
 /// The distance to the nearest rows of the data that it was fitted on, as a score.
 /// Source: Ramaswamy, Rastogi, Shim, "Efficient algorithms for mining outliers from large data sets" (2000).
@@ -46,8 +46,8 @@ impl NearestNeighbors {
     ///
     /// # Errors
     /// If there are not more rows than neighbours, neighbours are 0, a number is NaN or infinite, or the device fails.
-    pub fn fit(&self, device: &Device, data: &(impl Table + ?Sized)) -> Result<NearestNeighborsModel> {
-        let rows = table::load("nearest neighbours", data, device)?;
+    pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<NearestNeighborsModel> {
+        let rows = rows::load("nearest neighbours", data, device)?;
         let (n, k) = (rows.shape()[0], self.neighbors);
         if k == 0 || k >= n {
             return Err(wrong("nearest neighbours", format!("{k} neighbours of {n} rows; give 1 to rows - 1")));
@@ -63,8 +63,8 @@ impl NearestNeighborsModel {
     ///
     /// # Errors
     /// If the number of features differs, a number is NaN or infinite, or the device fails.
-    pub fn score_rows(&self, data: &(impl Table + ?Sized)) -> Result<Vec<f64>> {
-        let x = table::load_for("nearest neighbours", data, self.rows.shape()[1], self.rows.device())?;
+    pub fn score_rows(&self, data: &(impl Rows + ?Sized)) -> Result<Vec<f64>> {
+        let x = rows::load_for("nearest neighbours", data, self.rows.shape()[1], self.rows.device())?;
         self.scores(&(x - &self.center).realize()?.clone(), false)
     }
 

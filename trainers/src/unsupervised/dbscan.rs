@@ -11,7 +11,7 @@ use std::fmt::{Display, Formatter};
 
 use anygrad_core::{Device, Program, Result, Tensor, Var};
 
-use super::{Run, Table, silent, squared_distances, table, wrong};
+use super::{Rows, Run, rows, silent, squared_distances, wrong};
 use crate::events::Listener;
 use tiles::Tiles;
 
@@ -68,7 +68,7 @@ impl Dbscan {
     ///
     /// # Errors
     /// If the configuration is out of range, a number is NaN or infinite, or the device fails.
-    pub fn fit(&self, device: &Device, data: &(impl Table + ?Sized)) -> Result<DbscanResult> {
+    pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<DbscanResult> {
         self.fit_with(device, data, &mut silent)
     }
 
@@ -80,14 +80,14 @@ impl Dbscan {
     pub fn fit_with(
         &self,
         device: &Device,
-        data: &(impl Table + ?Sized),
+        data: &(impl Rows + ?Sized),
         listener: &mut dyn Listener,
     ) -> Result<DbscanResult> {
         if !(self.eps > 0.0 && self.eps.is_finite()) || self.min_samples == 0 {
             let message = format!("eps {} and min_samples {}; both must be positive", self.eps, self.min_samples);
             return Err(wrong(METHOD, message));
         }
-        let x = table::load(METHOD, data, device)?;
+        let x = rows::load(METHOD, data, device)?;
         let (n, d) = (x.shape()[0], x.shape()[1]);
         let size = if d <= FEW { TILES.0 } else { TILES.1 };
         let tiles = Tiles::new(&x.to_vec::<f32>()?, d, size);

@@ -7,7 +7,7 @@ use anygrad_core::{Device, Program, Result, Tensor, Var};
 use super::linear::{product, symmetric_eigen, transposed};
 use super::pca::{Components, Pca, PcaModel, from_f64};
 use super::store::{Model, Parts};
-use super::{Run, Table, silent, table, tiles, total, wrong};
+use super::{Rows, Run, rows, silent, tiles, total, wrong};
 use crate::data::Draws;
 use crate::events::Listener;
 
@@ -57,7 +57,7 @@ impl FastIca {
     /// # Errors
     /// If the configuration is out of range, features are constant or copies of others (ask for fewer components), a number is
     /// NaN or infinite, or the device fails.
-    pub fn fit(&self, device: &Device, data: &(impl Table + ?Sized)) -> Result<FastIcaModel> {
+    pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<FastIcaModel> {
         self.fit_with(device, data, &mut silent)
     }
 
@@ -68,10 +68,10 @@ impl FastIca {
     pub fn fit_with(
         &self,
         device: &Device,
-        data: &(impl Table + ?Sized),
+        data: &(impl Rows + ?Sized),
         listener: &mut dyn Listener,
     ) -> Result<FastIcaModel> {
-        let x = table::load(METHOD, data, device)?;
+        let x = rows::load(METHOD, data, device)?;
         let (n, d) = (x.shape()[0], x.shape()[1]);
         let k = self.components.unwrap_or(d);
         if k == 0 || k > n.min(d) || self.max_iterations == 0 || self.tolerance.is_nan() || self.tolerance < 0.0 {
@@ -154,7 +154,7 @@ impl FastIcaModel {
     ///
     /// # Errors
     /// If the number of features differs, a number is NaN or infinite, or the device fails.
-    pub fn transform(&self, data: &(impl Table + ?Sized)) -> Result<Tensor> {
+    pub fn transform(&self, data: &(impl Rows + ?Sized)) -> Result<Tensor> {
         Ok(self.whitening.transform(data)?.matmul(&self.rotation.t()).realize()?.clone())
     }
 
@@ -162,8 +162,8 @@ impl FastIcaModel {
     ///
     /// # Errors
     /// As [`FastIcaModel::transform`].
-    pub fn inverse_transform(&self, sources: &(impl Table + ?Sized)) -> Result<Tensor> {
-        let sources = table::load_for(METHOD, sources, self.rotation.shape()[0], self.rotation.device())?;
+    pub fn inverse_transform(&self, sources: &(impl Rows + ?Sized)) -> Result<Tensor> {
+        let sources = rows::load_for(METHOD, sources, self.rotation.shape()[0], self.rotation.device())?;
         self.whitening.inverse_transform(&sources.matmul(&self.rotation))
     }
 }

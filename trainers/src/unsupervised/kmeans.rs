@@ -14,7 +14,7 @@ use std::fmt::{Display, Formatter};
 use anygrad_core::{DType, Device, Program, Result, Tensor, Var};
 
 use super::store::{Model, Parts};
-use super::{Run, Table, by_tile, part, ranges, silent, squared_distances, table, total, wrong};
+use super::{Rows, Run, by_tile, part, ranges, rows, silent, squared_distances, total, wrong};
 use crate::data::Draws;
 use crate::events::Listener;
 
@@ -90,7 +90,7 @@ impl KMeans {
     /// # Errors
     /// If the configuration is out of range, there are fewer rows than clusters, a number is NaN or infinite, or the device
     /// fails.
-    pub fn fit(&self, device: &Device, data: &(impl Table + ?Sized)) -> Result<KMeansModel> {
+    pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<KMeansModel> {
         self.fit_with(device, data, &mut silent)
     }
 
@@ -102,11 +102,11 @@ impl KMeans {
     pub fn fit_with(
         &self,
         device: &Device,
-        data: &(impl Table + ?Sized),
+        data: &(impl Rows + ?Sized),
         listener: &mut dyn Listener,
     ) -> Result<KMeansModel> {
         self.check()?;
-        let x = prepare(&table::load(METHOD, data, device)?, self.metric)?;
+        let x = prepare(&rows::load(METHOD, data, device)?, self.metric)?;
         let rows = x.shape()[0];
         if rows < self.clusters {
             return Err(wrong(METHOD, format!("{rows} rows cannot make {} clusters; ask for fewer", self.clusters)));
@@ -310,7 +310,7 @@ impl KMeansModel {
     ///
     /// # Errors
     /// If the number of features differs, a number is NaN or infinite, or the device fails.
-    pub fn predict(&self, data: &(impl Table + ?Sized)) -> Result<Tensor> {
+    pub fn predict(&self, data: &(impl Rows + ?Sized)) -> Result<Tensor> {
         let x = self.load_rows(data)?;
         Ok(by_tile(&x, self.width(), |tile| nearest(tile, &self.centers)).realize()?.clone())
     }
@@ -319,7 +319,7 @@ impl KMeansModel {
     ///
     /// # Errors
     /// As [`KMeansModel::predict`].
-    pub fn transform(&self, data: &(impl Table + ?Sized)) -> Result<Tensor> {
+    pub fn transform(&self, data: &(impl Rows + ?Sized)) -> Result<Tensor> {
         let x = self.load_rows(data)?;
         Ok(by_tile(&x, self.width(), |tile| squared_distances(tile, &self.centers).sqrt()).realize()?.clone())
     }
@@ -328,13 +328,13 @@ impl KMeansModel {
     ///
     /// # Errors
     /// As [`KMeansModel::predict`].
-    pub fn inertia_of(&self, data: &(impl Table + ?Sized)) -> Result<f64> {
+    pub fn inertia_of(&self, data: &(impl Rows + ?Sized)) -> Result<f64> {
         let x = self.load_rows(data)?;
         inertia(&x, &self.centers)
     }
 
-    fn load_rows(&self, data: &(impl Table + ?Sized)) -> Result<Tensor> {
-        prepare(&table::load_for(METHOD, data, self.centers.shape()[1], self.centers.device())?, self.metric)
+    fn load_rows(&self, data: &(impl Rows + ?Sized)) -> Result<Tensor> {
+        prepare(&rows::load_for(METHOD, data, self.centers.shape()[1], self.centers.device())?, self.metric)
     }
 
     fn width(&self) -> usize {

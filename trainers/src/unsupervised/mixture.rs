@@ -16,7 +16,7 @@ use super::kmeans::{KMeans, KMeansModel};
 use super::linear::{cholesky, lower_inverse, product, transposed};
 use super::pca::from_f64;
 use super::store::{Model, Parts};
-use super::{Run, Table, by_tile, part, ranges, silent, table, wrong};
+use super::{Rows, Run, by_tile, part, ranges, rows, silent, wrong};
 use crate::events::Listener;
 use density::{Sums, log_densities};
 use expectation::Expectation;
@@ -120,7 +120,7 @@ impl GaussianMixture {
     /// # Errors
     /// If the configuration is out of range, there are fewer rows than components, a number is NaN or infinite, a covariance
     /// stays singular in spite of the floor, or the device fails.
-    pub fn fit(&self, device: &Device, data: &(impl Table + ?Sized)) -> Result<GaussianMixtureModel> {
+    pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<GaussianMixtureModel> {
         self.fit_with(device, data, &mut silent)
     }
 
@@ -131,11 +131,11 @@ impl GaussianMixture {
     pub fn fit_with(
         &self,
         device: &Device,
-        data: &(impl Table + ?Sized),
+        data: &(impl Rows + ?Sized),
         listener: &mut dyn Listener,
     ) -> Result<GaussianMixtureModel> {
         self.check()?;
-        let x = table::load(METHOD, data, device)?;
+        let x = rows::load(METHOD, data, device)?;
         let (n, d) = (x.shape()[0], x.shape()[1]);
         if n < self.components {
             return Err(wrong(METHOD, format!("{n} rows cannot make {} components; ask for fewer", self.components)));
@@ -332,7 +332,7 @@ impl GaussianMixtureModel {
     ///
     /// # Errors
     /// If the number of features differs, a number is NaN or infinite, or the device fails.
-    pub fn predict(&self, data: &(impl Table + ?Sized)) -> Result<Tensor> {
+    pub fn predict(&self, data: &(impl Rows + ?Sized)) -> Result<Tensor> {
         self.each(data, |joint| joint.argmax(1))
     }
 
@@ -340,7 +340,7 @@ impl GaussianMixtureModel {
     ///
     /// # Errors
     /// As [`GaussianMixtureModel::predict`].
-    pub fn predict_probability(&self, data: &(impl Table + ?Sized)) -> Result<Tensor> {
+    pub fn predict_probability(&self, data: &(impl Rows + ?Sized)) -> Result<Tensor> {
         self.each(data, |joint| joint.softmax(1))
     }
 
@@ -348,7 +348,7 @@ impl GaussianMixtureModel {
     ///
     /// # Errors
     /// As [`GaussianMixtureModel::predict`].
-    pub fn score_rows(&self, data: &(impl Table + ?Sized)) -> Result<Tensor> {
+    pub fn score_rows(&self, data: &(impl Rows + ?Sized)) -> Result<Tensor> {
         self.each(data, |joint| joint.logsumexp(1))
     }
 
@@ -356,7 +356,7 @@ impl GaussianMixtureModel {
     ///
     /// # Errors
     /// As [`GaussianMixtureModel::predict`].
-    pub fn score(&self, data: &(impl Table + ?Sized)) -> Result<f64> {
+    pub fn score(&self, data: &(impl Rows + ?Sized)) -> Result<f64> {
         let rows = self.score_rows(data)?.to_f64()?;
         Ok(rows.iter().sum::<f64>() / rows.len() as f64)
     }
@@ -365,7 +365,7 @@ impl GaussianMixtureModel {
     ///
     /// # Errors
     /// As [`GaussianMixtureModel::predict`].
-    pub fn bic(&self, data: &(impl Table + ?Sized)) -> Result<f64> {
+    pub fn bic(&self, data: &(impl Rows + ?Sized)) -> Result<f64> {
         let n = data.dimensions()?.0 as f64;
         Ok(-2.0 * self.score(data)? * n + self.parameters() as f64 * n.ln())
     }
@@ -374,7 +374,7 @@ impl GaussianMixtureModel {
     ///
     /// # Errors
     /// As [`GaussianMixtureModel::predict`].
-    pub fn aic(&self, data: &(impl Table + ?Sized)) -> Result<f64> {
+    pub fn aic(&self, data: &(impl Rows + ?Sized)) -> Result<f64> {
         let n = data.dimensions()?.0 as f64;
         Ok(-2.0 * self.score(data)? * n + 2.0 * self.parameters() as f64)
     }
@@ -393,8 +393,8 @@ impl GaussianMixtureModel {
     }
 
     /// Something of the joint log densities `[tile, components]` of each tile of rows.
-    fn each(&self, data: &(impl Table + ?Sized), each: impl Fn(&Tensor) -> Tensor) -> Result<Tensor> {
-        let x = table::load_for(METHOD, data, self.features, &self.device)?;
+    fn each(&self, data: &(impl Rows + ?Sized), each: impl Fn(&Tensor) -> Tensor) -> Result<Tensor> {
+        let x = rows::load_for(METHOD, data, self.features, &self.device)?;
         let (k, d) = (self.weights.len(), self.features);
         let config = GaussianMixture { components: k, covariance: self.covariance, ..GaussianMixture::default() };
         let placed = config.place(&self.device, d)?;

@@ -6,7 +6,7 @@ use anygrad_core::{Device, Program, Result, Tensor, Var};
 
 use super::pca::from_f64;
 use super::store::{Model, Parts};
-use super::{Run, Table, silent, table, tiles, total, wrong};
+use super::{Rows, Run, rows, silent, tiles, total, wrong};
 use crate::data::Draws;
 use crate::events::Listener;
 
@@ -69,7 +69,7 @@ impl Nmf {
     ///
     /// # Errors
     /// If the configuration is out of range, a number is negative, NaN or infinite, or the device fails.
-    pub fn fit(&self, device: &Device, data: &(impl Table + ?Sized)) -> Result<NmfModel> {
+    pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<NmfModel> {
         self.fit_with(device, data, &mut silent)
     }
 
@@ -80,7 +80,7 @@ impl Nmf {
     pub fn fit_with(
         &self,
         device: &Device,
-        data: &(impl Table + ?Sized),
+        data: &(impl Rows + ?Sized),
         listener: &mut dyn Listener,
     ) -> Result<NmfModel> {
         if self.components == 0 || self.max_iterations == 0 || self.tolerance.is_nan() || self.tolerance < 0.0 {
@@ -126,10 +126,10 @@ impl Nmf {
 }
 
 /// A table without negative numbers.
-fn load(data: &(impl Table + ?Sized), features: Option<usize>, device: &Device) -> Result<Tensor> {
+fn load(data: &(impl Rows + ?Sized), features: Option<usize>, device: &Device) -> Result<Tensor> {
     let x = match features {
-        Some(features) => table::load_for(METHOD, data, features, device)?,
-        None => table::load(METHOD, data, device)?,
+        Some(features) => rows::load_for(METHOD, data, features, device)?,
+        None => rows::load(METHOD, data, device)?,
     };
     if x.min(()).item()? < 0.0 {
         return Err(wrong(METHOD, "the data has negative numbers; shift it, or use Pca"));
@@ -204,7 +204,7 @@ impl NmfModel {
     ///
     /// # Errors
     /// If the number of features differs, a number is negative, NaN or infinite, or the device fails.
-    pub fn transform(&self, data: &(impl Table + ?Sized)) -> Result<Tensor> {
+    pub fn transform(&self, data: &(impl Rows + ?Sized)) -> Result<Tensor> {
         let device = self.components.device();
         let x = load(data, Some(self.components.shape()[1]), device)?;
         let (n, k) = (x.shape()[0], self.components.shape()[0]);
@@ -219,8 +219,8 @@ impl NmfModel {
     ///
     /// # Errors
     /// If the number of components differs, a number is NaN or infinite, or the device fails.
-    pub fn inverse_transform(&self, weights: &(impl Table + ?Sized)) -> Result<Tensor> {
-        let weights = table::load_for(METHOD, weights, self.components.shape()[0], self.components.device())?;
+    pub fn inverse_transform(&self, weights: &(impl Rows + ?Sized)) -> Result<Tensor> {
+        let weights = rows::load_for(METHOD, weights, self.components.shape()[0], self.components.device())?;
         Ok(weights.matmul(&self.components).realize()?.clone())
     }
 }

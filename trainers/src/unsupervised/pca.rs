@@ -15,7 +15,7 @@ use anygrad_core::{Device, Result, Tensor};
 
 use super::linear::{largest_eigen, symmetric_eigen};
 use super::store::{Model, Parts};
-use super::{Table, by_tile, part, ranges, table, total, wrong};
+use super::{Rows, by_tile, part, ranges, rows, total, wrong};
 
 const METHOD: &str = "pca";
 
@@ -147,8 +147,8 @@ impl Pca {
     /// # Errors
     /// If the configuration is out of range or asks for more components than there are, there are fewer than two rows, a
     /// number is NaN or infinite, or the device fails.
-    pub fn fit(&self, device: &Device, data: &(impl Table + ?Sized)) -> Result<PcaModel> {
-        let x = table::load_unchecked(METHOD, data, device)?;
+    pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<PcaModel> {
+        let x = rows::load_unchecked(METHOD, data, device)?;
         let (n, d) = (x.shape()[0], x.shape()[1]);
         if n < 2 {
             return Err(wrong(METHOD, "one row has no variance; give at least two"));
@@ -161,7 +161,7 @@ impl Pca {
             let moments = moments(&x, self.center, 0)?;
             (from_f64(&moments.mean, &[d], device)?, covariance(&moments, self.components, device)?)
         } else {
-            table::check_finite(METHOD, &x, 0)?;
+            rows::check_finite(METHOD, &x, 0)?;
             let mean = if self.center { x.mean(0) } else { Tensor::zeros(&[d], device) };
             let mean = mean.realize()?.clone();
             let spectrum = match solver {
@@ -217,7 +217,7 @@ fn moments(x: &Tensor, center: bool, first: usize) -> Result<Moments> {
     let (n, d) = (x.shape()[0], x.shape()[1]);
     let (sums, mut products) = sums_and_products(x, None)?;
     if !(0..d).all(|i| products[i * d + i].is_finite()) {
-        table::check_finite(METHOD, x, first)?;
+        rows::check_finite(METHOD, x, first)?;
         return Err(wrong(METHOD, "sums of squares are beyond f32; scale the data down"));
     }
     if !center {
@@ -334,8 +334,8 @@ impl PcaModel {
     ///
     /// # Errors
     /// If the number of features differs, a number is NaN or infinite, or the device fails.
-    pub fn transform(&self, data: &(impl Table + ?Sized)) -> Result<Tensor> {
-        let x = table::load_for(METHOD, data, self.components.shape()[1], self.components.device())?;
+    pub fn transform(&self, data: &(impl Rows + ?Sized)) -> Result<Tensor> {
+        let x = rows::load_for(METHOD, data, self.components.shape()[1], self.components.device())?;
         let scale = self.scale()?;
         let directions = (&self.components / scale.unsqueeze(1)).t();
         Ok(by_tile(&x, x.shape()[1], |tile| (tile - &self.mean).matmul(&directions)).realize()?.clone())
@@ -346,8 +346,8 @@ impl PcaModel {
     ///
     /// # Errors
     /// As [`PcaModel::transform`].
-    pub fn inverse_transform(&self, coordinates: &(impl Table + ?Sized)) -> Result<Tensor> {
-        let y = table::load_for(METHOD, coordinates, self.components.shape()[0], self.components.device())?;
+    pub fn inverse_transform(&self, coordinates: &(impl Rows + ?Sized)) -> Result<Tensor> {
+        let y = rows::load_for(METHOD, coordinates, self.components.shape()[0], self.components.device())?;
         let directions = &self.components * self.scale()?.unsqueeze(1);
         Ok((y.matmul(&directions) + &self.mean).realize()?.clone())
     }

@@ -14,7 +14,7 @@ use anygrad_core::{Device, Program, Result, Tensor, Var};
 
 use super::neighbors::nearest_rows;
 use super::pca::{Components, Pca};
-use super::{Run, Table, ranges, silent, table, total, wrong};
+use super::{Rows, Run, ranges, rows, silent, total, wrong};
 use crate::events::Listener;
 use attraction::Attraction;
 
@@ -96,7 +96,7 @@ impl Tsne {
     /// # Errors
     /// If the configuration is out of range, there are not more than `perplexity` rows, a number is NaN or infinite, or the
     /// device fails.
-    pub fn fit(&self, device: &Device, data: &(impl Table + ?Sized)) -> Result<Embedding> {
+    pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<Embedding> {
         self.fit_with(device, data, &mut silent)
     }
 
@@ -108,10 +108,10 @@ impl Tsne {
     pub fn fit_with(
         &self,
         device: &Device,
-        data: &(impl Table + ?Sized),
+        data: &(impl Rows + ?Sized),
         listener: &mut dyn Listener,
     ) -> Result<Embedding> {
-        let x = table::load(METHOD, data, device)?;
+        let x = rows::load(METHOD, data, device)?;
         let (n, m) = (x.shape()[0], self.dimensions);
         self.check(n, x.shape()[1])?;
         let x = (&x - x.mean(0)).realize()?.clone();

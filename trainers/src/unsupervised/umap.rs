@@ -9,7 +9,7 @@ use anygrad_core::{Device, Program, Result, Tensor, Var};
 
 use super::neighbors::nearest_rows;
 use super::pca::{Components, Pca};
-use super::{Run, Table, silent, table, wrong};
+use super::{Rows, Run, rows, silent, wrong};
 use crate::data::Draws;
 use crate::events::Listener;
 
@@ -76,7 +76,7 @@ impl Umap {
     /// # Errors
     /// If the configuration is out of range, there are not more than `neighbors` rows, a number is NaN or infinite, or the
     /// device fails.
-    pub fn fit(&self, device: &Device, data: &(impl Table + ?Sized)) -> Result<UmapEmbedding> {
+    pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<UmapEmbedding> {
         self.fit_with(device, data, &mut silent)
     }
 
@@ -88,10 +88,10 @@ impl Umap {
     pub fn fit_with(
         &self,
         device: &Device,
-        data: &(impl Table + ?Sized),
+        data: &(impl Rows + ?Sized),
         listener: &mut dyn Listener,
     ) -> Result<UmapEmbedding> {
-        let x = table::load(METHOD, data, device)?;
+        let x = rows::load(METHOD, data, device)?;
         let (n, m, k) = (x.shape()[0], self.dimensions, self.neighbors.saturating_sub(1));
         self.check(n, x.shape()[1])?;
         let x = (&x - x.mean(0)).realize()?.clone();

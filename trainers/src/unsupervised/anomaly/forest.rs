@@ -7,7 +7,7 @@ use anygrad_core::{DType, Device, Result, Tensor};
 
 use crate::data::Draws;
 use crate::unsupervised::store::{Model, Parts};
-use crate::unsupervised::{Table, by_tile, table, wrong};
+use crate::unsupervised::{Rows, by_tile, rows, wrong};
 
 const METHOD: &str = "isolation forest";
 
@@ -109,11 +109,11 @@ impl IsolationForest {
     ///
     /// # Errors
     /// If trees or samples are 0, a number is NaN or infinite, or the device fails.
-    pub fn fit(&self, device: &Device, data: &(impl Table + ?Sized)) -> Result<IsolationForestModel> {
+    pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<IsolationForestModel> {
         if self.trees == 0 || self.samples == 0 {
             return Err(wrong(METHOD, "trees and samples must be at least 1"));
         }
-        let x = table::load(METHOD, data, device)?;
+        let x = rows::load(METHOD, data, device)?;
         let (n, width) = (x.shape()[0], x.shape()[1]);
         let values = x.to_vec::<f32>()?;
         let samples = self.samples.min(n);
@@ -158,8 +158,8 @@ impl IsolationForestModel {
     ///
     /// # Errors
     /// If the number of features differs, a number is NaN or infinite, or the device fails.
-    pub fn score_rows(&self, data: &(impl Table + ?Sized)) -> Result<Vec<f64>> {
-        let x = table::load_for(METHOD, data, self.width, self.features.device())?;
+    pub fn score_rows(&self, data: &(impl Rows + ?Sized)) -> Result<Vec<f64>> {
+        let x = rows::load_for(METHOD, data, self.width, self.features.device())?;
         let (trees, nodes) = (self.features.shape()[0], self.features.shape()[1]);
         let flat = |table: &Tensor| table.reshape([trees * nodes]);
         let (features, thresholds) = (flat(&self.features), flat(&self.thresholds));

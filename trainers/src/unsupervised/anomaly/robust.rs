@@ -5,7 +5,7 @@ use anygrad_core::{Device, Result, Tensor};
 use crate::data::Draws;
 use crate::unsupervised::linear::{cholesky, lower_inverse, transposed};
 use crate::unsupervised::pca::from_f64;
-use crate::unsupervised::{Table, by_tile, table, wrong};
+use crate::unsupervised::{Rows, by_tile, rows, wrong};
 
 const METHOD: &str = "elliptic envelope";
 
@@ -42,7 +42,7 @@ pub struct EllipticEnvelopeModel {
 }
 
 /// Rows on the host.
-struct Rows<'a> {
+struct Points<'a> {
     values: &'a [f64],
     n: usize,
     d: usize,
@@ -56,7 +56,7 @@ struct Shape {
     log_determinant: f64,
 }
 
-impl Rows<'_> {
+impl Points<'_> {
     /// The Gaussian of these rows; `None` if their covariance is singular.
     fn shape(&self, rows: &[u32]) -> Option<Shape> {
         let (d, count) = (self.d, rows.len() as f64);
@@ -110,8 +110,8 @@ impl EllipticEnvelope {
     /// # Errors
     /// If the configuration is out of range, there are not more rows than features, the covariance is singular (constant
     /// features, copies), a number is NaN or infinite, or the device fails.
-    pub fn fit(&self, device: &Device, data: &(impl Table + ?Sized)) -> Result<EllipticEnvelopeModel> {
-        let x = table::load(METHOD, data, device)?;
+    pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<EllipticEnvelopeModel> {
+        let x = rows::load(METHOD, data, device)?;
         let (n, d) = (x.shape()[0], x.shape()[1]);
         if n <= d + 1 {
             return Err(wrong(
@@ -123,7 +123,7 @@ impl EllipticEnvelope {
             return Err(wrong(METHOD, "the support must be 0.5 to 1, and starts at least 1"));
         }
         let values = x.to_f64()?;
-        let rows = Rows { values: &values, n, d };
+        let rows = Points { values: &values, n, d };
         let count = self.support.map_or((n + d).div_ceil(2), |s| ((s * n as f64).ceil() as usize).min(n)).max(d + 1);
         let singular =
             || wrong(METHOD, "the covariance is singular; leave out features that are constant or copies of others");
@@ -140,7 +140,7 @@ impl EllipticEnvelope {
         EllipticEnvelopeModel::new(best.center, covariance, device).ok_or_else(singular)?
     }
 
-    fn search(&self, rows: &Rows<'_>, count: usize) -> Result<Option<Shape>> {
+    fn search(&self, rows: &Points<'_>, count: usize) -> Result<Option<Shape>> {
         let mut draws = Draws::new(self.seed, 0);
         let mut order: Vec<u32> = (0..rows.n as u32).collect();
         // Starts are made on at most 1500 rows, as in the paper.
@@ -148,7 +148,7 @@ impl EllipticEnvelope {
         (0..some).for_each(|i| order.swap(i, i + draws.below((rows.n - i) as u64) as usize));
         let part: Vec<f64> =
             order[..some].iter().flat_map(|&r| &rows.values[r as usize * rows.d..][..rows.d]).copied().collect();
-        let small = Rows { values: &part, n: some, d: rows.d };
+        let small = Points { values: &part, n: some, d: rows.d };
         let share = (count * some).div_ceil(rows.n).max(rows.d + 1);
         let mut picks: Vec<u32> = (0..some as u32).collect();
         let mut found: Vec<Shape> = Vec::new();
@@ -202,8 +202,8 @@ impl EllipticEnvelopeModel {
     ///
     /// # Errors
     /// If the number of features differs, a number is NaN or infinite, or the device fails.
-    pub fn score_rows(&self, data: &(impl Table + ?Sized)) -> Result<Vec<f64>> {
-        let x = table::load_for(METHOD, data, self.center.len(), self.middle.device())?;
+    pub fn score_rows(&self, data: &(impl Rows + ?Sized)) -> Result<Vec<f64>> {
+        let x = rows::load_for(METHOD, data, self.center.len(), self.middle.device())?;
         let white = |tile: &Tensor| (tile - &self.middle).matmul(&self.whitener);
         by_tile(&x, self.center.len(), |tile| white(tile).square().sum(1).sqrt()).to_f64()
     }

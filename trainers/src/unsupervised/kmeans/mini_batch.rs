@@ -5,7 +5,7 @@ use anygrad_core::{DType, Device, Program, Result, Tensor, Var};
 use super::{Distance, KMeans, KMeansModel, METHOD, gathered, nearest, nearest_distance};
 use crate::data::{Draws, shuffled};
 use crate::events::Listener;
-use crate::unsupervised::{Run, Table, silent, table, wrong};
+use crate::unsupervised::{Rows, Run, rows, silent, wrong};
 
 /// How to cluster a stream: each batch moves the centres to the mean of all rows they were nearest to so far.
 ///
@@ -40,7 +40,7 @@ impl MiniBatchKMeans {
     /// # Errors
     /// If the configuration is out of range, there are fewer rows than clusters, a number is NaN or infinite, or the device
     /// fails.
-    pub fn fit(&self, device: &Device, data: &(impl Table + ?Sized)) -> Result<KMeansModel> {
+    pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<KMeansModel> {
         self.fit_with(device, data, &mut silent)
     }
 
@@ -51,7 +51,7 @@ impl MiniBatchKMeans {
     pub fn fit_with(
         &self,
         device: &Device,
-        data: &(impl Table + ?Sized),
+        data: &(impl Rows + ?Sized),
         listener: &mut dyn Listener,
     ) -> Result<KMeansModel> {
         let (n, d) = data.dimensions()?;
@@ -66,7 +66,7 @@ impl MiniBatchKMeans {
         let mut run = Run::begin(listener, "mini-batch k-means", Some(self.epochs as u64))?;
         // The first centres are those of k-means on the first rows.
         let some = data.tile(0, (3 * self.batch).min(n), device)?;
-        table::check_finite(METHOD, &some, 0)?;
+        rows::check_finite(METHOD, &some, 0)?;
         let first =
             KMeans { clusters: k, n_init: self.n_init, max_iterations: 10, seed: self.seed, ..KMeans::default() };
         let centers = Var::try_new("centers", &first.fit(device, &some)?.centers)?;
@@ -93,7 +93,7 @@ impl MiniBatchKMeans {
                 let start = number as usize * self.batch;
                 let x = data.tile(start, self.batch.min(n - start), device)?;
                 if passes == 0 {
-                    table::check_finite(METHOD, &x, start)?;
+                    rows::check_finite(METHOD, &x, start)?;
                 }
                 sums.push(step.run(x.clone())?);
                 if sums.len() % 10 == 0 {

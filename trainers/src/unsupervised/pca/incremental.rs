@@ -3,7 +3,7 @@
 use anygrad_core::{Device, Result};
 
 use super::{Components, METHOD, Moments, PcaModel, covariance, from_f64, moments};
-use crate::unsupervised::{Table, table, wrong};
+use crate::unsupervised::{Rows, rows, wrong};
 
 /// Gathers means and products of columns batch by batch, and gives components at any time.
 ///
@@ -37,16 +37,16 @@ impl IncrementalPca {
     ///
     /// # Errors
     /// If the number of features differs from earlier batches, a number is NaN or infinite, or the device fails.
-    pub fn partial_fit(&mut self, device: &Device, batch: &(impl Table + ?Sized)) -> Result<()> {
+    pub fn partial_fit(&mut self, device: &Device, batch: &(impl Rows + ?Sized)) -> Result<()> {
         self.add(device, batch, 0)
     }
 
     /// Adds the rows of a batch, which messages count from `first`.
-    fn add(&mut self, device: &Device, batch: &(impl Table + ?Sized), first: usize) -> Result<()> {
+    fn add(&mut self, device: &Device, batch: &(impl Rows + ?Sized), first: usize) -> Result<()> {
         if let Some(seen) = &self.seen {
-            table::check_features(METHOD, batch.dimensions()?.1, seen.moments.mean.len())?;
+            rows::check_features(METHOD, batch.dimensions()?.1, seen.moments.mean.len())?;
         }
-        let x = table::load_unchecked(METHOD, batch, device)?;
+        let x = rows::load_unchecked(METHOD, batch, device)?;
         let (m, d) = (x.shape()[0], x.shape()[1]);
         let new = moments(&x, true, first)?;
         let Some(seen) = &mut self.seen else {
@@ -71,7 +71,7 @@ impl IncrementalPca {
     ///
     /// # Errors
     /// As [`IncrementalPca::partial_fit`] and [`IncrementalPca::model`]; if `batch` is 0.
-    pub fn fit(&mut self, device: &Device, data: &(impl Table + ?Sized), batch: usize) -> Result<PcaModel> {
+    pub fn fit(&mut self, device: &Device, data: &(impl Rows + ?Sized), batch: usize) -> Result<PcaModel> {
         if batch == 0 {
             return Err(wrong(METHOD, "a batch of 0 rows never ends; give at least 1"));
         }

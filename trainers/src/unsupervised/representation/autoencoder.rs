@@ -4,7 +4,7 @@ use anygrad_core::nn::{Layer, Module, Visitor};
 use anygrad_core::{Result, Tensor, trace};
 
 use crate::supervised::Supervised;
-use crate::unsupervised::{Table, by_tile, table, wrong};
+use crate::unsupervised::{Rows, by_tile, rows, wrong};
 
 const METHOD: &str = "autoencoder";
 
@@ -92,10 +92,10 @@ impl<E: Layer, D: Layer> Autoencoder<E, D> {
     ///
     /// # Errors
     /// If the model has no parameters, a number is NaN or infinite, or the device fails.
-    pub fn score_rows(&self, data: &(impl Table + ?Sized)) -> Result<Vec<f64>> {
+    pub fn score_rows(&self, data: &(impl Rows + ?Sized)) -> Result<Vec<f64>> {
         let parameters = self.parameters();
         let first = parameters.first().ok_or_else(|| wrong(METHOD, "the model has no parameters"))?;
-        let x = table::load(METHOD, data, &first.device())?;
+        let x = rows::load(METHOD, data, &first.device())?;
         // The user's layers are wider than the data, as a rule.
         by_tile(&x, 8 * x.shape()[1], |tile| self.errors(tile)).to_f64()
     }

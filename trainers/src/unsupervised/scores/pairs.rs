@@ -3,11 +3,11 @@
 use anygrad_core::{DType, Result, Tensor};
 
 use super::{numbered, same_length};
-use crate::unsupervised::{by_tile, part, ranges, squared_distances, table, wrong};
+use crate::unsupervised::{by_tile, part, ranges, rows, squared_distances, wrong};
 
 /// Rows of the device with the mean taken off, so that distances lose no digits.
 fn centred(score: &str, x: &Tensor) -> Result<Tensor> {
-    let x = table::load(score, x, x.device())?;
+    let x = rows::load(score, x, x.device())?;
     Ok((&x - x.mean(0)).realize()?.clone())
 }
 

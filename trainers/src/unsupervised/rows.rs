@@ -1,4 +1,4 @@
-//! [`Table`]: anything with rows and columns that a method can learn from, and the checks that all methods make.
+//! [`Rows`]: anything with rows and columns that a method can learn from, and the checks that all methods make.
 
 use anygrad_core::{DType, Device, Element, Result, Tensor};
 use ndarray::{ArrayBase, Data, Ix2, s};
@@ -8,7 +8,7 @@ use crate::data::numpy::NpyRows;
 
 /// Rows of numbers, one column per feature. Methods that stream ask for a few rows at a time, so a table may be larger than
 /// memory; the others ask once for all.
-pub trait Table {
+pub trait Rows {
     /// Number of rows and of features.
     ///
     /// # Errors
@@ -22,7 +22,7 @@ pub trait Table {
     fn tile(&self, start: usize, len: usize, device: &Device) -> Result<Tensor>;
 }
 
-impl Table for Tensor {
+impl Rows for Tensor {
     fn dimensions(&self) -> Result<(usize, usize)> {
         match *self.shape() {
             [rows, features] => Ok((rows, features)),
@@ -42,7 +42,7 @@ impl Table for Tensor {
     }
 }
 
-impl<T: Element, S: Data<Elem = T>> Table for ArrayBase<S, Ix2> {
+impl<T: Element, S: Data<Elem = T>> Rows for ArrayBase<S, Ix2> {
     fn dimensions(&self) -> Result<(usize, usize)> {
         Ok(self.dim())
     }
@@ -55,7 +55,7 @@ impl<T: Element, S: Data<Elem = T>> Table for ArrayBase<S, Ix2> {
     }
 }
 
-impl Table for NpyRows {
+impl Rows for NpyRows {
     fn dimensions(&self) -> Result<(usize, usize)> {
         Ok(NpyRows::dimensions(self))
     }
@@ -73,14 +73,14 @@ fn in_range(start: usize, len: usize, rows: usize) -> Result<()> {
 }
 
 /// All rows on the device, checked: at least one row and one feature, all numbers finite.
-pub(crate) fn load(method: &str, data: &(impl Table + ?Sized), device: &Device) -> Result<Tensor> {
+pub(crate) fn load(method: &str, data: &(impl Rows + ?Sized), device: &Device) -> Result<Tensor> {
     let x = load_unchecked(method, data, device)?;
     check_finite(method, &x, 0)?;
     Ok(x)
 }
 
 /// As [`load`], for a method that finds out by itself whether all numbers are finite.
-pub(crate) fn load_unchecked(method: &str, data: &(impl Table + ?Sized), device: &Device) -> Result<Tensor> {
+pub(crate) fn load_unchecked(method: &str, data: &(impl Rows + ?Sized), device: &Device) -> Result<Tensor> {
     let (rows, features) = data.dimensions()?;
     if rows == 0 || features == 0 {
         return Err(wrong(
@@ -92,7 +92,7 @@ pub(crate) fn load_unchecked(method: &str, data: &(impl Table + ?Sized), device:
 }
 
 /// As [`load`], for a fitted model that knows how many features there must be.
-pub(crate) fn load_for(method: &str, data: &(impl Table + ?Sized), features: usize, device: &Device) -> Result<Tensor> {
+pub(crate) fn load_for(method: &str, data: &(impl Rows + ?Sized), features: usize, device: &Device) -> Result<Tensor> {
     check_features(method, data.dimensions()?.1, features)?;
     load(method, data, device)
 }
