@@ -202,3 +202,16 @@ fn columns_that_are_only_added_up() {
         check(&kernel, &[x], 4.0 * DType::F32.epsilon() * (inner as f64).sqrt().max(4.0));
     }
 }
+
+#[test]
+fn columns_of_several_inputs_that_are_only_added_up() {
+    for (outer, inner) in [(64, 500), (256, 5_000), (33, 33)] {
+        let view = || Layout::of(View::contiguous(&[inner, outer]).permute(&[1, 0]));
+        let mut body: Vec<Inst> = (0..3).map(|input| Inst::Load { input, layout: view() }).collect();
+        body.extend((0..3).map(|x| Inst::Reduce(Reduction::Sum, x)));
+        let outputs = (3..6).map(|value| output(value, DType::F32, &[outer])).collect();
+        let kernel = map(&[outer], &[inner], vec![slice(DType::F32, outer * inner); 3], body, outputs);
+        let inputs: Vec<_> = (1..4).map(|seed| numbers(outer * inner, seed)).collect();
+        check(&kernel, &inputs, 4.0 * f64::from(f32::EPSILON) * (inner as f64).sqrt());
+    }
+}

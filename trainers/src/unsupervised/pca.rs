@@ -248,7 +248,7 @@ fn sums_and_products(x: &Tensor, shift: Option<&Tensor>) -> Result<(Vec<f64>, Ve
     let (n, d) = (x.shape()[0], x.shape()[1]);
     let (mut sums, mut products) = (Vec::new(), Vec::new());
     // Longer tiles than usual: only long sums are shared out among threads without cutting the product itself.
-    for (start, end) in ranges(n, d.div_ceil(4)) {
+    for (start, end) in ranges(n, d.div_ceil(16)) {
         let tile = part(x, start, end);
         let tile = if let Some(shift) = shift { tile - shift } else { tile };
         sums.push(tile.sum_keep(0));

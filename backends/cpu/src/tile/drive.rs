@@ -78,7 +78,7 @@ impl Program {
         self.accumulators.iter().filter(|a| a.stage == stage).for_each(|a| reduce::reset(tile, a));
         let mut at = from;
         tile.step = 0;
-        if matches!(code, [Op { what: What::SumColumns { .. }, .. }]) {
+        if matches!(code, [Op { what: What::SumColumns { .. }, .. }, ..]) {
             (tile.inner_fixed, tile.steps) = (from, to - from);
             execute::run(tile, code);
             return;

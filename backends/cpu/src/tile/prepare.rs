@@ -140,23 +140,31 @@ impl Builder<'_> {
             accumulators.push(Accumulator { how, lane, stage, source, result, value, second });
         }
         inner_outputs.iter().for_each(|&o| self.store(o, &mut names, &mut each));
-        self.column_sum(&each, accumulators).map_or(each, |sum| vec![sum])
+        self.column_sums(&each, accumulators).unwrap_or(each)
     }
 
-    /// A loop that does nothing but add up columns of f32 as they lie in memory, as one operation.
-    fn column_sum(&self, each: &[Op], accumulators: &[Accumulator]) -> Option<Op> {
-        let [Op { what: What::Load { source: Source::Input(input), access, dtype: DType::F32, .. }, result, .. }, last] =
-            each
-        else {
-            return None;
-        };
-        let What::Accumulate(number) = last.what else { return None };
-        let (a, view) = (&accumulators[number], &self.accesses[*access]);
-        let plain = view.inner && view.chain.is_empty() && view.lanes.uniform() == Some(1);
-        let sum = a.how == How::Reduce(Reduction::Sum) && a.source == *result;
-        let here = self.choice.shape == Shape::Columns && plain && view.fixed.uniform().is_some() && sum;
-        let what = What::SumColumns { accumulator: number, input: *input, access: *access };
-        here.then_some(Op { inner: true, result: last.result, what })
+    /// A loop that does nothing but add up columns of f32 as they lie in memory, as one operation for each input.
+    fn column_sums(&self, each: &[Op], accumulators: &[Accumulator]) -> Option<Vec<Op>> {
+        let (mut loads, mut sums) = (Vec::new(), Vec::new());
+        for op in each {
+            match op.what {
+                What::Load { source: Source::Input(input), access, dtype: DType::F32, .. } => {
+                    let view = &self.accesses[access];
+                    let plain = view.inner && view.chain.is_empty() && view.lanes.uniform() == Some(1);
+                    view.fixed.uniform().filter(|_| plain)?;
+                    loads.push((op.result, input, access));
+                }
+                What::Accumulate(number) => {
+                    let a = &accumulators[number];
+                    let sum = a.how == How::Reduce(Reduction::Sum);
+                    let &(_, input, access) = loads.iter().find(|load| sum && load.0 == a.source)?;
+                    let what = What::SumColumns { accumulator: number, input, access };
+                    sums.push(Op { inner: true, result: op.result, what });
+                }
+                _ => return None,
+            }
+        }
+        (self.choice.shape == Shape::Columns && !sums.is_empty()).then_some(sums)
     }
 
     /// Instructions that some output needs.
