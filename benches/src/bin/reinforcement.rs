@@ -6,7 +6,7 @@
 //!
 //! Wall and CPU seconds are both told: on a machine that does other work, the second is the one to compare. `--profile`
 //! prints the time of each kernel of PPO's programs instead, and `--learn STEPS` what five seeds have learned after so many steps.
-//! PPO makes rollouts of 64 steps and four passes in 32 minibatches: what 4,096 steps need stays in caches.
+//! PPO makes rollouts of 32 steps and four passes in 16 minibatches: what 4,096 steps need stays in caches.
 
 use std::process::Command;
 use std::time::Instant;
@@ -172,7 +172,7 @@ fn main() -> Exit {
         step(number("--environments").unwrap_or(4096), &device)?;
     }
     if wanted("ppo") {
-        let sizes = [("--environments", 2048), ("--rollout", 64), ("--minibatches", 32)];
+        let sizes = [("--environments", 2048), ("--rollout", 32), ("--minibatches", 16)];
         let [environments, rollout, minibatches] = sizes.map(|(name, default)| number(name).unwrap_or(default));
         let config = PpoConfig { environments, rollout, minibatches, steps: 100_000_000, ..PpoConfig::default() };
         match number("--learn") {
