@@ -135,6 +135,7 @@ impl<'a> Buffers<'a> {
                 target.bindings
             )));
         }
+        let words = |dtype: DType| target.words && dtype == DType::F32;
         let mut text = String::new();
         if self.declared.iter().any(|d| d.dtype == DType::F16) {
             text.push_str("enable f16;\n");
@@ -146,7 +147,11 @@ impl<'a> Buffers<'a> {
             }
             let access = if d.bound.writes { "read_write" } else { "read" };
             let scalar = words::stored(d.dtype);
-            let element = if d.wide { format!("vec4<{scalar}>") } else { scalar.to_string() };
+            let element = match d.wide {
+                true if words(d.dtype) => "vec2<u64>".to_string(),
+                true => format!("vec4<{scalar}>"),
+                false => scalar.to_string(),
+            };
             let name = &d.name;
             let _ = writeln!(text, "@group(0) @binding({number}) var<storage, {access}> {name}: array<{element}>;");
         }
@@ -155,7 +160,13 @@ impl<'a> Buffers<'a> {
             let Declared { name, dtype, wide, .. } = &self.declared[number];
             let held = words::held(*dtype);
             if self.ones[input] {
-                let raw = if *wide { format!("{name}[i / 4u][i % 4u]") } else { format!("{name}[i]") };
+                let raw = match wide {
+                    true if words(*dtype) => {
+                        format!("bitcast<f32>(u32({name}[i / 4u][i / 2u % 2u] >> (i % 2u * 32u)))")
+                    }
+                    true => format!("{name}[i / 4u][i % 4u]"),
+                    false => format!("{name}[i]"),
+                };
                 let value = match dtype {
                     DType::F16 => format!("f32({raw})"),
                     DType::Bool => format!("({raw} != 0u)"),
@@ -165,6 +176,7 @@ impl<'a> Buffers<'a> {
             }
             if self.fours[input] {
                 let value = match (wide, dtype) {
+                    (true, dtype) if words(*dtype) => format!("four_floats({name}[i])"),
                     (true, DType::F16) => format!("vec4<f32>({name}[i])"),
                     (true, _) => format!("{name}[i]"),
                     (false, DType::F16) => {

@@ -73,8 +73,8 @@ pub(crate) fn choose(m: u64, n: u64, depth: u64, batch: u64, factors: DType, tar
         (Variant::Thin, (m * n * batch).div_ceil(64), if target.software { FILLED_SOFTWARE } else { 2 * FILLED })
     } else if let Some(side) = cooperative {
         (Variant::Cooperative(side), tiles(4 * side, 4 * side), FILLED)
-    } else if target.software && target.broadcasts && target.subgroup >= 8 && m > 8 && n > 16 {
-        (Variant::Subgroup, tiles(16, 4 * u64::from(target.subgroup)), FILLED_SOFTWARE)
+    } else if target.software && target.broadcasts && target.subgroup >= 8 && m > 16 && n > 16 {
+        (Variant::Subgroup, tiles(32, 4 * u64::from(target.subgroup)), FILLED_SOFTWARE)
     } else if target.software || target.invocations < 256 {
         (Variant::Software, tiles(8, 4).div_ceil(64), FILLED_SOFTWARE)
     } else if tiles(128, 128) >= FILLED && m > 64 && n > 64 {
@@ -150,7 +150,7 @@ pub(crate) fn lower(
             (file, tiles_m * tiles_n * batch * splits, 0, "product_software")
         }
         Variant::Subgroup => {
-            let (tiles_m, tiles_n) = (m.div_ceil(16), n.div_ceil(4 * u64::from(target.subgroup)));
+            let (tiles_m, tiles_n) = (m.div_ceil(32), n.div_ceil(4 * u64::from(target.subgroup)));
             let _ = writeln!(
                 text,
                 "const SUBGROUP = {}u;\nconst TILES_M = {tiles_m}u;\nconst TILES_N = {tiles_n}u;",

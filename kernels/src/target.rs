@@ -24,6 +24,8 @@ pub struct Target {
     pub subgroup: u32,
     /// Whether shaders may use operations across a subgroup, all of which have that size.
     pub broadcasts: bool,
+    /// Whether four f32 are better fetched as two 64-bit numbers: lavapipe puts what lanes fetch into vectors one by one.
+    pub words: bool,
     /// Matrix products that the hardware does on whole tiles; empty if there are none.
     pub cooperative: Vec<Cooperative>,
 }
@@ -51,6 +53,7 @@ impl Default for Target {
             software: false,
             subgroup: 32,
             broadcasts: false,
+            words: false,
             cooperative: Vec::new(),
         }
     }

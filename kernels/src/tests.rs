@@ -35,7 +35,7 @@ fn targets() -> Vec<Target> {
     vec![
         Target::default(),
         Target { software: true, bindings: 10, ..Target::default() },
-        Target { software: true, subgroup: 8, broadcasts: true, ..Target::default() },
+        Target { software: true, subgroup: 8, broadcasts: true, words: true, ..Target::default() },
         Target { invocations: 1024, workgroup_bytes: 49152, f16: true, ..Target::default() },
         Target { f16: true, cooperative: cooperative[..1].to_vec(), subgroup: 8, ..Target::default() },
         Target { f16: true, workgroup_bytes: 32768, cooperative, ..Target::default() },

@@ -380,3 +380,8 @@ fn reverse_order_i32(x: i32) -> u32 {
 fn reverse_order_u32(x: u32) -> u32 {
   return ~x;
 }
+
+// Two pairs of f32, the first of each in the lower half.
+fn four_floats(x: vec2<u64>) -> vec4<f32> {
+  return bitcast<vec4<f32>>(vec4<u32>(u32(x.x), u32(x.x >> 32u), u32(x.y), u32(x.y >> 32u)));
+}

@@ -114,6 +114,7 @@ pub(crate) fn target(kind: Kind, adapter: &wgpu::Adapter, device: &wgpu::Device)
         software: kind == Kind::Software,
         subgroup: info.subgroup_min_size,
         broadcasts: features.contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size,
+        words: kind == Kind::Software && features.contains(wgpu::Features::SHADER_INT64),
         cooperative,
     }
 }
