@@ -45,13 +45,71 @@ fn configurations_out_of_range_are_refused() {
     says(Pca { components: Components::Variance(1.5), ..Default::default() }.fit(&device, &x), &["1.5"]);
 }
 
+/// Every function of every fitted model, asked about rows of four features after it was fitted on three (two components).
+fn misfits(device: &Device, x: &Tensor, four: &Tensor) -> Result<Vec<(&'static str, String)>> {
+    fn of<T>(name: &'static str, result: Result<T>) -> (&'static str, String) {
+        (name, result.err().map_or(String::new(), |error| error.to_string()))
+    }
+    let clusters = KMeans { clusters: 2, ..Default::default() }.fit(device, x)?;
+    let batches = MiniBatchKMeans { clusters: 2, ..Default::default() }.fit(device, x)?;
+    let mixture = GaussianMixture { components: 2, ..Default::default() }.fit(device, x)?;
+    let pca = Pca { components: Components::Count(2), ..Default::default() }.fit(device, x)?;
+    let svd = Pca::truncated_svd(2).fit(device, x)?;
+    let mut incremental = IncrementalPca::new(Components::Count(2), false);
+    let streamed = incremental.fit(device, x, 4)?;
+    let parts = Nmf { components: 2, ..Default::default() }.fit(device, x)?;
+    let sources = FastIca { components: Some(2), ..Default::default() }.fit(device, x)?;
+    let forest = IsolationForest::default().fit(device, x)?;
+    let near = NearestNeighbors::default().fit(device, x)?;
+    let robust = EllipticEnvelope::default().fit(device, x)?;
+    let mut stream = StreamingScore::new(3, 10.0, 2)?;
+    Ok(vec![
+        of("k-means predict", clusters.predict(four)),
+        of("k-means transform", clusters.transform(four)),
+        of("k-means inertia", clusters.inertia_of(four)),
+        of("mini-batch predict", batches.predict(four)),
+        of("mixture predict", mixture.predict(four)),
+        of("mixture probability", mixture.predict_probability(four)),
+        of("mixture rows", mixture.score_rows(four)),
+        of("mixture score", mixture.score(four)),
+        of("mixture bic", mixture.bic(four)),
+        of("mixture aic", mixture.aic(four)),
+        of("pca transform", pca.transform(four)),
+        of("svd transform", svd.transform(four)),
+        of("incremental pca transform", streamed.transform(four)),
+        of("incremental pca partial_fit", incremental.partial_fit(device, four)),
+        of("nmf transform", parts.transform(four)),
+        of("ica transform", sources.transform(four)),
+        of("forest", forest.score_rows(four)),
+        of("neighbours", near.score_rows(four)),
+        of("envelope", robust.score_rows(four)),
+        of("stream", stream.score(&[1.0; 4])),
+        of("pca inverse", pca.inverse_transform(four)),
+        of("svd inverse", svd.inverse_transform(four)),
+        of("nmf inverse", parts.inverse_transform(four)),
+        of("ica inverse", sources.inverse_transform(four)),
+    ])
+}
+
 #[test]
-fn another_number_of_features_is_refused() {
-    let (device, x) = (Device::cpu(), table(&[1.0, 2.0, 3.0, 5.0, 7.0, 1.0], 2));
-    let clusters = KMeans { clusters: 2, ..Default::default() }.fit(&device, &x).expect("fits");
-    says(clusters.predict(&table(&[1.0, 2.0, 3.0], 3)), &["3 features", "fitted on 2"]);
-    let components = Pca::default().fit(&device, &x).expect("fits");
-    says(components.transform(&table(&[1.0], 1)), &["1 features", "fitted on 2"]);
+fn another_number_of_features_is_refused_with_both_numbers() {
+    let device = Device::cpu();
+    let values = |count: usize| (0..count).map(|i| (i as f32 * 1.7).sin() + 2.0).collect::<Vec<f32>>();
+    let found = misfits(&device, &table(&values(30), 3), &table(&values(12), 4)).expect("all fit");
+    for (name, message) in found {
+        let expected = if name.contains("inverse") { "the model has 2 components" } else { "3" };
+        assert!(message.contains('4') && message.contains(expected), "{name}: {message}");
+    }
+}
+
+#[test]
+fn layers_of_ones_own_name_both_numbers_where_they_do_not_fit() {
+    let device = Device::cpu();
+    let model = Autoencoder::new(Linear::new(3, 2, &device), Linear::new(2, 3, &device));
+    let ask = || model.score_rows(&Tensor::ones(&[5, 4], &device));
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(ask)).expect_err("a mistake of shapes");
+    let message = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+    assert!(message.contains('4') && message.contains('3'), "{message}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod density;
 mod factors;
 mod mixture;
 mod representation;
+mod resume;
 mod scores;
 
 use anygrad::data::LabelledImages;

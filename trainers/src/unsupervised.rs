@@ -2,8 +2,26 @@
 //!
 //! One shape for all: a configuration with public fields and `Default`; `fit(&device, &data)` gives a model that
 //! predicts or transforms, is saved and loaded (one safetensors file with JSON in its header), and prints a summary. Data is
-//! any [`Rows`]: a tensor, an ndarray array, or a reader that hands out rows. Long fits have a `fit_with` that tells a
-//! [`Listener`] of each iteration; it can end them early.
+//! any [`Rows`]: a tensor, an ndarray array, or a reader that hands out rows.
+//!
+//! Long fits have a `fit_with` that tells a [`Listener`] of each iteration (a [`Progress`](crate::progress::Progress) bar is one).
+//! The listener can stop it, and so can Ctrl-C: the model is then as far as it got, it is saved like any other, and `resume` goes on
+//! from it to the very numbers that the fit would have had without the stop, on the same kind of device:
+//!
+//! ```no_run
+//! # use anygrad_core::{Device, Result, Tensor};
+//! # use anygrad_trainers::{progress::Progress, unsupervised::{KMeans, KMeansModel, Model}};
+//! # fn main() -> Result<()> {
+//! # let (device, x) = (anygrad_core::testing::device(), Tensor::zeros(&[9, 2], &anygrad_core::testing::device()));
+//! let (config, mut bar) = (KMeans { clusters: 3, ..Default::default() }, Progress::new("k-means", 0));
+//! let mut model = config.fit_with(&device, &x, &mut bar)?;
+//! model.save("model.safetensors")?;
+//! // Another day:
+//! model = KMeansModel::load(&device, "model.safetensors")?;
+//! model = config.resume(&x, &model, &mut bar)?;
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! All numbers are computed by tensors of the core, in tiles of rows; no method has kernels of its own. Small matrices
 //! (covariances, eigenvectors) are finished on the host in f64 ([`linear`]).
@@ -18,6 +36,7 @@ mod neighbors;
 pub mod nmf;
 pub mod pca;
 pub mod representation;
+mod resume;
 pub mod rows;
 pub mod scores;
 pub mod store;
@@ -46,36 +65,45 @@ use std::thread;
 use anygrad_core::{Error, Result, Tensor};
 
 use crate::events::{Event, Flow, Listener, Record};
-
-/// A listener that hears nothing and never stops a run.
-pub(crate) fn silent(_: &Event<'_>) -> Result<Flow> {
-    Ok(Flow::Continue)
-}
+use crate::interrupt::{self, Watch};
 
 /// An error about a method's configuration or data.
 pub(crate) fn wrong(method: &str, message: impl Into<String>) -> Error {
     Error::data(method, message)
 }
 
-/// One fit, told to a listener.
+/// One fit, told to a listener, if there is one; then Ctrl-C stops it, too.
 pub(crate) struct Run<'a> {
-    listener: &'a mut dyn Listener,
+    listener: Option<(&'a mut dyn Listener, Watch)>,
     stopped: bool,
     steps: u64,
 }
 
 impl<'a> Run<'a> {
-    /// Says that a fit begins.
-    pub(crate) fn begin(listener: &'a mut dyn Listener, label: &str, steps: Option<u64>) -> Result<Run<'a>> {
-        let stopped = listener.on(&Event::Begin { label, step: 0, steps })? == Flow::Stop;
-        Ok(Run { listener, stopped, steps: 0 })
+    /// Says that a fit begins, or goes on after `done` iterations.
+    pub(crate) fn begin(
+        listener: Option<&'a mut dyn Listener>,
+        label: &str,
+        done: u64,
+        steps: Option<u64>,
+    ) -> Result<Run<'a>> {
+        let listener = listener.map(|listener| (listener, Watch::new(true)));
+        let mut run = Run { listener, stopped: false, steps: done };
+        run.tell(&Event::Begin { label, step: done, steps })?;
+        Ok(run)
+    }
+
+    fn tell(&mut self, event: &Event<'_>) -> Result<()> {
+        if let Some((listener, _)) = &mut self.listener {
+            self.stopped |= listener.on(event)? == Flow::Stop || interrupt::requested();
+        }
+        Ok(())
     }
 
     /// Says what an iteration (or several since the last) gave; true if the listener wants no more.
     pub(crate) fn iteration(&mut self, step: u64, values: &[(&str, f64)]) -> Result<bool> {
         self.steps = step;
-        let flow = self.listener.on(&Event::Epoch(Record { epoch: step, step, values }))?;
-        self.stopped |= flow == Flow::Stop;
+        self.tell(&Event::Epoch(Record { epoch: step, step, values }))?;
         Ok(self.stopped)
     }
 
@@ -86,15 +114,35 @@ impl<'a> Run<'a> {
 
     /// Something that a person should know; also kept in the model.
     pub(crate) fn warn(&mut self, warnings: &mut Vec<String>, text: String) -> Result<()> {
-        self.stopped |= self.listener.on(&Event::Warning(&text))? == Flow::Stop;
+        self.tell(&Event::Warning(&text))?;
         warnings.push(text);
         Ok(())
     }
 
-    /// Says that the fit ended.
-    pub(crate) fn end(self, reason: &str) -> Result<()> {
-        let reason = if self.stopped { "stopped" } else { reason };
-        self.listener.on(&Event::End { step: self.steps, reason }).map(|_| ())
+    /// Says that the fit ended, with a warning if it did before it converged. `left`: starts or iterations are left.
+    pub(crate) fn end(
+        mut self,
+        method: &str,
+        (converged, left): (bool, bool),
+        iterations: usize,
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
+        let reason = match (converged, left && self.stopped) {
+            (_, true) => "stopped",
+            (true, false) => "converged",
+            (false, false) => "max_iterations",
+        };
+        if !converged {
+            let help = if self.stopped { "resume goes on" } else { "raise max_iterations or tolerance" };
+            self.warn(warnings, format!("{method}: not converged after {iterations} iterations; {help}"))?;
+        }
+        self.tell(&Event::End { step: self.steps, reason })
+    }
+
+    /// Says that a fit that does not converge ended.
+    pub(crate) fn done(mut self) -> Result<()> {
+        let reason = if self.stopped { "stopped" } else { "done" };
+        self.tell(&Event::End { step: self.steps, reason })
     }
 }
 

@@ -11,7 +11,7 @@ use std::fmt::{Display, Formatter};
 
 use anygrad_core::{Device, Program, Result, Tensor, Var};
 
-use super::{Rows, Run, rows, silent, squared_distances, wrong};
+use super::{Rows, Run, rows, squared_distances, wrong};
 use crate::events::Listener;
 use tiles::Tiles;
 
@@ -69,7 +69,7 @@ impl Dbscan {
     /// # Errors
     /// If the configuration is out of range, a number is NaN or infinite, or the device fails.
     pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<DbscanResult> {
-        self.fit_with(device, data, &mut silent)
+        self.go(device, data, None)
     }
 
     /// As [`Dbscan::fit`], telling a listener how many rows are `done`. If it stops the run, that is an error: half a
@@ -83,6 +83,15 @@ impl Dbscan {
         data: &(impl Rows + ?Sized),
         listener: &mut dyn Listener,
     ) -> Result<DbscanResult> {
+        self.go(device, data, Some(listener))
+    }
+
+    fn go(
+        &self,
+        device: &Device,
+        data: &(impl Rows + ?Sized),
+        listener: Option<&mut dyn Listener>,
+    ) -> Result<DbscanResult> {
         if !(self.eps > 0.0 && self.eps.is_finite()) || self.min_samples == 0 {
             let message = format!("eps {} and min_samples {}; both must be positive", self.eps, self.min_samples);
             return Err(wrong(METHOD, message));
@@ -91,7 +100,7 @@ impl Dbscan {
         let (n, d) = (x.shape()[0], x.shape()[1]);
         let size = if d <= FEW { TILES.0 } else { TILES.1 };
         let tiles = Tiles::new(&x.to_vec::<f32>()?, d, size);
-        let mut run = Run::begin(listener, METHOD, Some(tiles.len() as u64))?;
+        let mut run = Run::begin(listener, METHOD, 0, Some(tiles.len() as u64))?;
         let mut near = self.program(device)?;
         let mut joined = Joined::new(n, self.min_samples);
         let ahead = if d <= FEW { AHEAD } else { 1 };
@@ -103,11 +112,11 @@ impl Dbscan {
                 self.compare(&mut near, &tiles, first, device)?.iter().for_each(|words| joined.add(words));
             }
             if run.iteration(end as u64, &[("done", (end * size).min(n) as f64)])? {
-                run.end("stopped")?;
+                run.done()?;
                 return Err(wrong(METHOD, "stopped by its listener before all rows were compared"));
             }
         }
-        run.end("done")?;
+        run.done()?;
         Ok(joined.finish(tiles.order()))
     }
 

@@ -6,8 +6,9 @@ use anygrad_core::{Device, Program, Result, Tensor, Var};
 
 use super::linear::{product, symmetric_eigen, transposed};
 use super::pca::{Components, Pca, PcaModel, from_f64};
+use super::resume::{STATE, Unfinished, check, state};
 use super::store::{Model, Parts};
-use super::{Rows, Run, rows, silent, tiles, total, wrong};
+use super::{Rows, Run, rows, tiles, total, wrong};
 use crate::data::Draws;
 use crate::events::Listener;
 
@@ -49,6 +50,7 @@ pub struct FastIcaModel {
     pub converged: bool,
     /// What a person should know.
     pub warnings: Vec<String>,
+    unfinished: Unfinished,
 }
 
 impl FastIca {
@@ -58,10 +60,11 @@ impl FastIca {
     /// If the configuration is out of range, features are constant or copies of others (ask for fewer components), a number is
     /// NaN or infinite, or the device fails.
     pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<FastIcaModel> {
-        self.fit_with(device, data, &mut silent)
+        self.go(device, data, None, None)
     }
 
-    /// As [`FastIca::fit`], telling a listener `turn` at each iteration; if it stops the run, the model is as far as it got.
+    /// As [`FastIca::fit`], telling a listener `turn` at each iteration; if it stops the run, the model is as far as it got,
+    /// and [`FastIca::resume`] goes on.
     ///
     /// # Errors
     /// As [`FastIca::fit`], and what the listener returns.
@@ -71,6 +74,31 @@ impl FastIca {
         data: &(impl Rows + ?Sized),
         listener: &mut dyn Listener,
     ) -> Result<FastIcaModel> {
+        self.go(device, data, None, Some(listener))
+    }
+
+    /// Goes on with a fit that was stopped, with the same `data`: the result is that of a fit that was not. A finished model is given
+    /// back as it is; one that ended by `max_iterations` goes on if there are more now.
+    ///
+    /// # Errors
+    /// As [`FastIca::fit_with`]; if the model was made by another configuration or from a table of another size.
+    pub fn resume(
+        &self,
+        data: &(impl Rows + ?Sized),
+        model: &FastIcaModel,
+        listener: &mut dyn Listener,
+    ) -> Result<FastIcaModel> {
+        let Some(state) = model.unfinished.as_deref() else { return Ok(model.clone()) };
+        self.go(model.rotation.device(), data, Some((&model.whitening, state)), Some(listener))
+    }
+
+    fn go(
+        &self,
+        device: &Device,
+        data: &(impl Rows + ?Sized),
+        from: Option<(&PcaModel, &Parts)>,
+        listener: Option<&mut dyn Listener>,
+    ) -> Result<FastIcaModel> {
         let x = rows::load(METHOD, data, device)?;
         let (n, d) = (x.shape()[0], x.shape()[1]);
         let k = self.components.unwrap_or(d);
@@ -78,9 +106,18 @@ impl FastIca {
             let message = format!("{k} components of {n} rows and {d} features, {} iterations", self.max_iterations);
             return Err(wrong(METHOD, format!("{message}, tolerance {}; out of range", self.tolerance)));
         }
-        let mut run = Run::begin(listener, METHOD, Some(self.max_iterations as u64))?;
-        let pca = Pca { components: Components::Count(k), whiten: true, seed: self.seed, ..Pca::default() };
-        let whitening = pca.fit(device, &x)?;
+        let sizes = [("rows", n), ("features", d), ("components", k)];
+        let (whitening, mut rotation, iterations) = if let Some((whitening, from)) = from {
+            check(from, METHOD, &sizes)?;
+            let rotation = from.lists.get("rotation").filter(|r| r.len() == k * k).cloned();
+            (whitening.clone(), rotation.ok_or_else(|| from.missing("rotation"))?, from.count("iterations")?)
+        } else {
+            let pca = Pca { components: Components::Count(k), whiten: true, seed: self.seed, ..Pca::default() };
+            let mut draws = Draws::new(self.seed, 0);
+            let start: Vec<f64> = (0..k * k).map(|_| draws.normal()).collect();
+            (pca.fit(device, &x)?, orthogonal(&start, k)?, 0)
+        };
+        let mut run = Run::begin(listener, METHOD, iterations as u64, Some(self.max_iterations as u64))?;
         // Of f32 data, variances below a 10^-10 part are rounding.
         if whitening.explained_variance[k - 1] <= 1e-10 * whitening.explained_variance[0] {
             let message = "some features are constant or sums of others; ask for fewer components";
@@ -89,15 +126,13 @@ impl FastIca {
         let white = whitening.transform(&x)?;
         let directions = Var::try_new("directions", &Tensor::zeros(&[k, k], device))?;
         let mut step = program(&white, &directions);
-        let mut draws = Draws::new(self.seed, 0);
-        let start: Vec<f64> = (0..k * k).map(|_| draws.normal()).collect();
-        let mut rotation = orthogonal(&start, k)?;
         let mut model = FastIcaModel {
             whitening,
             rotation: from_f64(&rotation, &[k, k], device)?,
-            iterations: 0,
+            iterations,
             converged: false,
             warnings: Vec::new(),
+            unfinished: None,
         };
         while model.iterations < self.max_iterations && !model.converged {
             directions.write(&rotation.iter().map(|&r| r as f32).collect::<Vec<f32>>())?;
@@ -114,10 +149,10 @@ impl FastIca {
         }
         model.rotation = from_f64(&rotation, &[k, k], device)?.realize()?.clone();
         if !model.converged {
-            let text = format!("{METHOD}: not converged after {} iterations; raise max_iterations", model.iterations);
-            run.warn(&mut model.warnings, text)?;
+            let at = state(device, METHOD, &sizes).set("iterations", model.iterations);
+            model.unfinished = Some(Box::new(at.list("rotation", &rotation)));
         }
-        run.end(if model.converged { "converged" } else { "max_iterations" })?;
+        run.end(METHOD, (model.converged, !model.converged), model.iterations, &mut model.warnings)?;
         Ok(model)
     }
 }
@@ -163,7 +198,7 @@ impl FastIcaModel {
     /// # Errors
     /// As [`FastIcaModel::transform`].
     pub fn inverse_transform(&self, sources: &(impl Rows + ?Sized)) -> Result<Tensor> {
-        let sources = rows::load_for(METHOD, sources, self.rotation.shape()[0], self.rotation.device())?;
+        let sources = rows::load_codes(METHOD, sources, self.rotation.shape()[0], self.rotation.device())?;
         self.whitening.inverse_transform(&sources.matmul(&self.rotation))
     }
 }
@@ -178,6 +213,11 @@ impl Model for FastIcaModel {
             .set("iterations", self.iterations)
             .set("converged", self.converged)
             .set("warnings", self.warnings.clone())
+            .within(STATE, self.unfinished.as_deref().cloned())
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.unfinished.is_some()
     }
 
     fn from_parts(mut parts: Parts) -> Result<FastIcaModel> {
@@ -186,6 +226,7 @@ impl Model for FastIcaModel {
             iterations: parts.count("iterations")?,
             converged: parts.flag("converged")?,
             warnings: parts.texts("warnings"),
+            unfinished: parts.take_within(STATE).map(Box::new),
             whitening: PcaModel::from_parts(parts)?,
         })
     }

@@ -13,8 +13,9 @@ use std::fmt::{Display, Formatter};
 
 use anygrad_core::{DType, Device, Program, Result, Tensor, Var};
 
+use super::resume::{STATE, Unfinished, check, copied, state};
 use super::store::{Model, Parts};
-use super::{Rows, Run, by_tile, part, ranges, rows, silent, squared_distances, total, wrong};
+use super::{Rows, Run, by_tile, part, ranges, rows, squared_distances, total, wrong};
 use crate::data::Draws;
 use crate::events::Listener;
 
@@ -82,6 +83,15 @@ pub struct KMeansModel {
     pub metric: Distance,
     /// What a person should know: fewer distinct rows than clusters, an end before convergence.
     pub warnings: Vec<String>,
+    unfinished: Unfinished,
+}
+
+/// The best start so far.
+struct Best {
+    inertia: f64,
+    centers: Tensor,
+    iterations: usize,
+    converged: bool,
 }
 
 impl KMeans {
@@ -91,11 +101,11 @@ impl KMeans {
     /// If the configuration is out of range, there are fewer rows than clusters, a number is NaN or infinite, or the device
     /// fails.
     pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<KMeansModel> {
-        self.fit_with(device, data, &mut silent)
+        self.go(device, data, None, None)
     }
 
-    /// As [`KMeans::fit`], telling a listener `inertia` and `shift` every few iterations; if it stops the run, the best
-    /// centres so far are the model.
+    /// As [`KMeans::fit`], telling a listener `shift` every few iterations; if it stops the run, the best
+    /// centres so far are the model, and [`KMeans::resume`] goes on.
     ///
     /// # Errors
     /// As [`KMeans::fit`], and what the listener returns.
@@ -105,6 +115,31 @@ impl KMeans {
         data: &(impl Rows + ?Sized),
         listener: &mut dyn Listener,
     ) -> Result<KMeansModel> {
+        self.go(device, data, None, Some(listener))
+    }
+
+    /// Goes on with a fit that was stopped, with the same `data`: the result is that of a fit that was not. A finished model is given
+    /// back as it is; one that ended by `max_iterations` goes on if there are more now.
+    ///
+    /// # Errors
+    /// As [`KMeans::fit_with`]; if the model was made by another configuration or from a table of another size.
+    pub fn resume(
+        &self,
+        data: &(impl Rows + ?Sized),
+        model: &KMeansModel,
+        listener: &mut dyn Listener,
+    ) -> Result<KMeansModel> {
+        let Some(state) = model.unfinished.as_deref() else { return Ok(model.clone()) };
+        self.go(model.centers.device(), data, Some(state), Some(listener))
+    }
+
+    fn go(
+        &self,
+        device: &Device,
+        data: &(impl Rows + ?Sized),
+        from: Option<&Parts>,
+        listener: Option<&mut dyn Listener>,
+    ) -> Result<KMeansModel> {
         self.check()?;
         let x = prepare(&rows::load(METHOD, data, device)?, self.metric)?;
         let rows = x.shape()[0];
@@ -112,7 +147,6 @@ impl KMeans {
             return Err(wrong(METHOD, format!("{rows} rows cannot make {} clusters; ask for fewer", self.clusters)));
         }
         let mut warnings = Vec::new();
-        let mut run = Run::begin(listener, METHOD, None)?;
         let mean = x.mean(0);
         let spread = x.var(0, 0).mean(()).item()?;
         // |x|² - 2 x·c loses digits if the mean is far from 0 compared with the spread: then it is taken off.
@@ -123,39 +157,61 @@ impl KMeans {
         let starts = if let Seeding::Given(_) = self.seeding { 1 } else { self.n_init };
         let mut seeder = seeding::Seeder::new(&x, self, shift.as_ref())?;
         let mut lloyd = Lloyd::new(&x, self, self.tolerance * spread)?;
-        let mut best: Option<(f64, Tensor, usize, bool)> = None;
-        let mut done = 0;
-        for start in 0..starts {
-            seeder.seed(&lloyd.centers, &mut Draws::new(self.seed, start as u64))?;
-            let (iterations, converged) = lloyd.iterate(&mut run, done)?;
-            done += iterations as u64;
-            let inertia = lloyd.inertia()?;
-            if best.as_ref().is_none_or(|best| inertia < best.0) {
-                let centers =
-                    Tensor::try_from_bytes(lloyd.centers.get().to_bytes()?, DType::F32, lloyd.centers.shape(), device)?;
-                best = Some((inertia, centers, iterations, converged));
+        let sizes = [("rows", rows), ("features", x.shape()[1]), ("clusters", self.clusters)];
+        let (mut start, mut iterations, mut done, mut best) = (0, 0, 0, None);
+        if let Some(from) = from {
+            check(from, METHOD, &sizes)?;
+            (start, iterations, done) = (from.count("start")?, from.count("iterations")?, from.count("done")?);
+            lloyd.too_few = from.flag("too_few")?;
+            let mut from = from.clone();
+            if iterations > 0 {
+                lloyd.centers.write(&from.take("centers")?.to_vec::<f32>()?)?;
             }
-            if run.is_stopped() {
+            best = from.take_within("best").map(Best::from_parts).transpose()?;
+        }
+        let mut run = Run::begin(listener, METHOD, done as u64, None)?;
+        let mut unfinished = None;
+        while start < starts {
+            if iterations == 0 {
+                seeder.seed(&lloyd.centers, &mut Draws::new(self.seed, start as u64))?;
+            }
+            let before = iterations;
+            let converged = lloyd.iterate(&mut run, (done - before) as u64, &mut iterations)?;
+            done += iterations - before;
+            let found =
+                Best { inertia: lloyd.inertia()?, centers: copied(&lloyd.centers.get())?, iterations, converged };
+            let better = best.as_ref().is_none_or(|best| found.inertia < best.inertia);
+            // Iterations of this start are left, or more may be given.
+            let cut = !converged && (iterations < self.max_iterations || start + 1 == starts && better);
+            if !cut {
+                (start, iterations) = (start + 1, 0);
+            }
+            if cut || run.is_stopped() && start < starts {
+                let mut at = state(device, METHOD, &sizes).set("start", start).set("iterations", iterations);
+                at = at.set("done", done).set("too_few", lloyd.too_few).tensor("centers", &found.centers);
+                let kept = if !cut && better { Some(&found) } else { best.as_ref() };
+                unfinished = Some(Box::new(at.within("best", kept.map(Best::parts))));
+            }
+            if better {
+                best = Some(found);
+            }
+            if unfinished.is_some() {
                 break;
             }
         }
-        let (inertia, centers, iterations, converged) = best.ok_or_else(|| wrong(METHOD, "no start was made"))?;
+        let Best { inertia, centers, iterations, converged } =
+            best.ok_or_else(|| wrong(METHOD, "no start was made"))?;
         if lloyd.too_few {
             let text =
                 format!("{METHOD}: there are fewer distinct rows than {} clusters; some are empty", self.clusters);
             run.warn(&mut warnings, text)?;
         }
-        if !converged {
-            let text =
-                format!("{METHOD}: not converged after {iterations} iterations; raise max_iterations or tolerance");
-            run.warn(&mut warnings, text)?;
-        }
-        run.end(if converged { "converged" } else { "max_iterations" })?;
+        run.end(METHOD, (converged, unfinished.is_some()), iterations, &mut warnings)?;
         let centers = match shift {
             Some(mean) => (centers + mean).realize()?.clone(),
             None => centers,
         };
-        Ok(KMeansModel { centers, inertia, iterations, converged, metric: self.metric, warnings })
+        Ok(KMeansModel { centers, inertia, iterations, converged, metric: self.metric, warnings, unfinished })
     }
 
     fn check(&self) -> Result<()> {
@@ -251,23 +307,21 @@ impl Lloyd {
         Ok(Lloyd { x: x.clone(), centers, step, max_iterations, threshold, every, too_few: false })
     }
 
-    /// Iterates until the centres stand still; iterations done, and whether they do.
-    fn iterate(&mut self, run: &mut Run<'_>, before: u64) -> Result<(usize, bool)> {
-        let mut done = 0;
-        while done < self.max_iterations {
-            let times = self.every.min(self.max_iterations - done);
+    /// Iterates until the centres stand still, `done` counting; whether they do. The listener hears of `before` iterations more.
+    fn iterate(&mut self, run: &mut Run<'_>, before: u64, done: &mut usize) -> Result<bool> {
+        while *done < self.max_iterations {
+            // Looks fall on the same iterations, wherever a fit was stopped.
+            let times = (self.every - *done % self.every).min(self.max_iterations - *done);
             let state = self.step.run_times(times, ())?.to_f64()?;
-            done += times;
+            *done += times;
             let (shift, empty) = (state[0], state[1]);
             let repaired = empty > 0.0 && self.repair()?;
-            if run.iteration(before + done as u64, &[("shift", shift)])? {
-                return Ok((done, false));
-            }
-            if shift <= self.threshold && !repaired {
-                return Ok((done, true));
+            let converged = shift <= self.threshold && !repaired;
+            if run.iteration(before + *done as u64, &[("shift", shift)])? || converged {
+                return Ok(converged);
             }
         }
-        Ok((done, false))
+        Ok(false)
     }
 
     fn inertia(&self) -> Result<f64> {
@@ -302,6 +356,19 @@ impl Lloyd {
         }
         self.centers.write(&values)?;
         Ok(true)
+    }
+}
+
+impl Best {
+    fn parts(&self) -> Parts {
+        let parts = Parts::default().tensor("centers", &self.centers).list("inertia", &[self.inertia]);
+        parts.set("iterations", self.iterations).set("converged", self.converged)
+    }
+
+    fn from_parts(mut parts: Parts) -> Result<Best> {
+        let [inertia] = parts.take_list("inertia")?;
+        let (iterations, converged) = (parts.count("iterations")?, parts.flag("converged")?);
+        Ok(Best { inertia, centers: parts.take("centers")?, iterations, converged })
     }
 }
 
@@ -353,10 +420,16 @@ impl Model for KMeansModel {
             .set("converged", self.converged)
             .set("spherical", self.metric == Distance::Spherical)
             .set("warnings", self.warnings.clone())
+            .within(STATE, self.unfinished.as_deref().cloned())
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.unfinished.is_some()
     }
 
     fn from_parts(mut parts: Parts) -> Result<KMeansModel> {
         Ok(KMeansModel {
+            unfinished: parts.take_within(STATE).map(Box::new),
             centers: parts.take("centers")?,
             inertia: parts.number("inertia")?,
             iterations: parts.count("iterations")?,

@@ -7,18 +7,17 @@
 mod beginning;
 mod density;
 mod expectation;
-
-use std::fmt::{Display, Formatter};
+mod model;
 
 use anygrad_core::{Device, Result, Tensor, Var};
 
 use super::kmeans::{KMeans, KMeansModel};
-use super::linear::{cholesky, lower_inverse, product, transposed};
-use super::pca::from_f64;
+use super::linear::{cholesky, lower_inverse, transposed};
+use super::resume::{Unfinished, check, state};
 use super::store::{Model, Parts};
-use super::{Rows, Run, by_tile, part, ranges, rows, silent, wrong};
+use super::{Rows, Run, part, ranges, rows, wrong};
 use crate::events::Listener;
-use density::{Sums, log_densities};
+use density::Sums;
 use expectation::Expectation;
 
 const METHOD: &str = "gaussian mixture";
@@ -92,6 +91,7 @@ pub struct GaussianMixtureModel {
     pub converged: bool,
     /// What a person should know.
     pub warnings: Vec<String>,
+    unfinished: Unfinished,
     features: usize,
     device: Device,
 }
@@ -121,10 +121,11 @@ impl GaussianMixture {
     /// If the configuration is out of range, there are fewer rows than components, a number is NaN or infinite, a covariance
     /// stays singular in spite of the floor, or the device fails.
     pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<GaussianMixtureModel> {
-        self.fit_with(device, data, &mut silent)
+        self.go(device, data, None, None)
     }
 
-    /// As [`GaussianMixture::fit`], telling a listener `log_likelihood` at each iteration.
+    /// As [`GaussianMixture::fit`], telling a listener `log_likelihood` at each iteration; if it stops the run, the likeliest
+    /// mixture so far is the model, and [`GaussianMixture::resume`] goes on.
     ///
     /// # Errors
     /// As [`GaussianMixture::fit`], and what the listener returns.
@@ -134,21 +135,62 @@ impl GaussianMixture {
         data: &(impl Rows + ?Sized),
         listener: &mut dyn Listener,
     ) -> Result<GaussianMixtureModel> {
+        self.go(device, data, None, Some(listener))
+    }
+
+    /// Goes on with a fit that was stopped, with the same `data`: the result is that of a fit that was not. A finished model is given
+    /// back as it is; one that ended by `max_iterations` goes on if there are more now.
+    ///
+    /// # Errors
+    /// As [`GaussianMixture::fit_with`]; if the model was made by another configuration or from a table of another size.
+    pub fn resume(
+        &self,
+        data: &(impl Rows + ?Sized),
+        model: &GaussianMixtureModel,
+        listener: &mut dyn Listener,
+    ) -> Result<GaussianMixtureModel> {
+        let Some(state) = model.unfinished.as_deref() else { return Ok(model.clone()) };
+        self.go(&model.device, data, Some(state), Some(listener))
+    }
+
+    fn go(
+        &self,
+        device: &Device,
+        data: &(impl Rows + ?Sized),
+        from: Option<&Parts>,
+        listener: Option<&mut dyn Listener>,
+    ) -> Result<GaussianMixtureModel> {
         self.check()?;
         let x = rows::load(METHOD, data, device)?;
         let (n, d) = (x.shape()[0], x.shape()[1]);
         if n < self.components {
             return Err(wrong(METHOD, format!("{n} rows cannot make {} components; ask for fewer", self.components)));
         }
-        let mut run = Run::begin(listener, METHOD, Some((self.n_init * self.max_iterations) as u64))?;
         let mut expectation = Expectation::new(self, &x)?;
         let some = beginning::sample(&x, self.components)?;
         let mut short = Expectation::new(self, &some)?;
-        let mut best: Option<GaussianMixtureModel> = None;
-        let mut done = 0;
-        for start in 0..self.n_init {
-            let mut parameters = self.begin(&some, &mut short, start)?;
-            let (mut last, mut iterations, mut converged) = (f64::NEG_INFINITY, 0, false);
+        let sizes = [("rows", n), ("features", d), ("components", self.components)];
+        let (mut start, mut iterations, mut done, mut last) = (0, 0, 0, f64::NEG_INFINITY);
+        let (mut begun, mut best) = (None, None);
+        if let Some(from) = from {
+            check(from, METHOD, &sizes)?;
+            (start, iterations, done) = (from.count("start")?, from.count("iterations")?, from.count("done")?);
+            let mut from = from.clone();
+            if let Some(at) = from.take_within("at") {
+                let at = GaussianMixtureModel::from_parts(at)?;
+                (last, begun) = (at.log_likelihood, Some(at.into_parameters()));
+            }
+            best = from.take_within("best").map(GaussianMixtureModel::from_parts).transpose()?;
+        }
+        let steps = (self.n_init * self.max_iterations) as u64;
+        let mut run = Run::begin(listener, METHOD, done as u64, Some(steps))?;
+        let mut unfinished = None;
+        while start < self.n_init {
+            let mut parameters = match begun.take() {
+                Some(parameters) => parameters,
+                None => self.begin(&some, &mut short, start)?,
+            };
+            let mut converged = false;
             while iterations < self.max_iterations && !converged {
                 let sums = expectation.run(&parameters)?;
                 parameters = self.maximise(&parameters, &sums, n, d);
@@ -156,37 +198,45 @@ impl GaussianMixture {
                 (iterations, done) = (iterations + 1, done + 1);
                 converged = (likelihood - last).abs() < self.tolerance;
                 last = likelihood;
-                if run.iteration(done, &[("log_likelihood", likelihood)])? {
+                if run.iteration(done as u64, &[("log_likelihood", likelihood)])? {
                     break;
                 }
             }
-            if best.as_ref().is_none_or(|best| last > best.log_likelihood) {
-                best = Some(GaussianMixtureModel {
-                    weights: parameters.weights,
-                    means: parameters.means,
-                    covariances: parameters.covariances,
-                    covariance: self.covariance,
-                    log_likelihood: last,
-                    iterations,
-                    converged,
-                    warnings: Vec::new(),
-                    features: d,
-                    device: device.clone(),
-                });
+            let found = GaussianMixtureModel {
+                weights: parameters.weights,
+                means: parameters.means,
+                covariances: parameters.covariances,
+                covariance: self.covariance,
+                log_likelihood: last,
+                iterations,
+                converged,
+                warnings: Vec::new(),
+                unfinished: None,
+                features: d,
+                device: device.clone(),
+            };
+            let better = best.as_ref().is_none_or(|best: &GaussianMixtureModel| last > best.log_likelihood);
+            // Iterations of this start are left, or more may be given.
+            let cut = !converged && (iterations < self.max_iterations || start + 1 == self.n_init && better);
+            if !cut {
+                (start, iterations, last) = (start + 1, 0, f64::NEG_INFINITY);
             }
-            if run.is_stopped() {
+            if cut || run.is_stopped() && start < self.n_init {
+                let at = state(device, METHOD, &sizes).set("start", start).set("iterations", iterations);
+                let kept = if !cut && better { Some(&found) } else { best.as_ref() };
+                let at = at.set("done", done).within("at", cut.then(|| found.parts()));
+                unfinished = Some(Box::new(at.within("best", kept.map(Model::parts))));
+            }
+            if better {
+                best = Some(found);
+            }
+            if unfinished.is_some() {
                 break;
             }
         }
         let mut model = best.ok_or_else(|| wrong(METHOD, "the log-likelihood is NaN; scale the data"))?;
-        if !model.converged {
-            let text = format!(
-                "{METHOD}: not converged after {} iterations; raise max_iterations or tolerance",
-                model.iterations
-            );
-            run.warn(&mut model.warnings, text)?;
-        }
-        run.end(if model.converged { "converged" } else { "max_iterations" })?;
+        model.unfinished = unfinished;
+        run.end(METHOD, (model.converged, model.unfinished.is_some()), model.iterations, &mut model.warnings)?;
         Ok(model)
     }
 
@@ -325,199 +375,4 @@ fn write(placed: &Placed, parameters: &Parameters, covariance: Covariance, d: us
     placed.means.write(&narrow(&parameters.means))?;
     placed.whiteners.write(&narrow(&whiteners))?;
     placed.constants.write(&narrow(&constants))
-}
-
-impl GaussianMixtureModel {
-    /// The likeliest component of each row: i32 `[rows]`.
-    ///
-    /// # Errors
-    /// If the number of features differs, a number is NaN or infinite, or the device fails.
-    pub fn predict(&self, data: &(impl Rows + ?Sized)) -> Result<Tensor> {
-        self.each(data, |joint| joint.argmax(1))
-    }
-
-    /// The probability of each component for each row: `[rows, components]`.
-    ///
-    /// # Errors
-    /// As [`GaussianMixtureModel::predict`].
-    pub fn predict_probability(&self, data: &(impl Rows + ?Sized)) -> Result<Tensor> {
-        self.each(data, |joint| joint.softmax(1))
-    }
-
-    /// The log-likelihood of each row: `[rows]`.
-    ///
-    /// # Errors
-    /// As [`GaussianMixtureModel::predict`].
-    pub fn score_rows(&self, data: &(impl Rows + ?Sized)) -> Result<Tensor> {
-        self.each(data, |joint| joint.logsumexp(1))
-    }
-
-    /// The mean log-likelihood of a row.
-    ///
-    /// # Errors
-    /// As [`GaussianMixtureModel::predict`].
-    pub fn score(&self, data: &(impl Rows + ?Sized)) -> Result<f64> {
-        let rows = self.score_rows(data)?.to_f64()?;
-        Ok(rows.iter().sum::<f64>() / rows.len() as f64)
-    }
-
-    /// Bayesian information criterion: `-2 log-likelihood + parameters ln(rows)`; the lower, the better.
-    ///
-    /// # Errors
-    /// As [`GaussianMixtureModel::predict`].
-    pub fn bic(&self, data: &(impl Rows + ?Sized)) -> Result<f64> {
-        let n = data.dimensions()?.0 as f64;
-        Ok(-2.0 * self.score(data)? * n + self.parameters() as f64 * n.ln())
-    }
-
-    /// Akaike's information criterion: `-2 log-likelihood + 2 parameters`; the lower, the better.
-    ///
-    /// # Errors
-    /// As [`GaussianMixtureModel::predict`].
-    pub fn aic(&self, data: &(impl Rows + ?Sized)) -> Result<f64> {
-        let n = data.dimensions()?.0 as f64;
-        Ok(-2.0 * self.score(data)? * n + 2.0 * self.parameters() as f64)
-    }
-
-    /// Free parameters.
-    #[must_use]
-    pub fn parameters(&self) -> usize {
-        let (k, d) = (self.weights.len(), self.features);
-        let covariances = match self.covariance {
-            Covariance::Full => k * d * (d + 1) / 2,
-            Covariance::Diagonal => k * d,
-            Covariance::Tied => d * (d + 1) / 2,
-            Covariance::Spherical => k,
-        };
-        covariances + k * d + k - 1
-    }
-
-    /// Something of the joint log densities `[tile, components]` of each tile of rows.
-    fn each(&self, data: &(impl Rows + ?Sized), each: impl Fn(&Tensor) -> Tensor) -> Result<Tensor> {
-        let x = rows::load_for(METHOD, data, self.features, &self.device)?;
-        let (k, d) = (self.weights.len(), self.features);
-        let config = GaussianMixture { components: k, covariance: self.covariance, ..GaussianMixture::default() };
-        let placed = config.place(&self.device, d)?;
-        let parameters = Parameters {
-            weights: self.weights.clone(),
-            means: self.means.clone(),
-            covariances: self.covariances.clone(),
-        };
-        write(&placed, &parameters, self.covariance, d)?;
-        let (means, whiteners, constants) = (placed.means.get(), placed.whiteners.get(), placed.constants.get());
-        let rows =
-            by_tile(&x, k * d, |tile| each(&log_densities(tile, &means, &whiteners, &constants, config.dense()).t()));
-        Ok(rows.realize()?.clone())
-    }
-
-    /// Draws `count` rows: f32 `[count, features]`, and the component of each.
-    ///
-    /// # Errors
-    /// If a covariance is singular, or the device fails.
-    pub fn sample(&self, count: usize, seed: u64) -> Result<(Tensor, Vec<i32>)> {
-        use super::pca::gauss;
-        let (k, d) = (self.weights.len(), self.features);
-        let mut draws = crate::data::Draws::new(seed, 0);
-        let singular = || wrong(METHOD, "a covariance is singular; the model was not made by a fit");
-        let roots: Vec<Vec<f64>> = match self.covariance {
-            Covariance::Full => self
-                .covariances
-                .chunks_exact(d * d)
-                .map(|m| cholesky(m, d).ok_or_else(singular))
-                .collect::<Result<_>>()?,
-            Covariance::Tied => vec![cholesky(&self.covariances, d).ok_or_else(singular)?],
-            Covariance::Diagonal => self.covariances.chunks_exact(d).map(|v| diagonal(v.iter().copied(), d)).collect(),
-            Covariance::Spherical => self.covariances.iter().map(|&v| diagonal(std::iter::repeat_n(v, d), d)).collect(),
-        };
-        let (mut values, mut labels) = (Vec::with_capacity(count * d), Vec::with_capacity(count));
-        for _ in 0..count {
-            let mut rest = draws.uniform();
-            let reached = |w: &f64| {
-                rest -= w;
-                rest < 0.0
-            };
-            let c = self.weights.iter().position(reached).unwrap_or(k - 1);
-            let noise: Vec<f64> = (0..d).map(|_| gauss(&mut draws)).collect();
-            let moved = product(&roots[c.min(roots.len() - 1)], &noise, [d, d, 1]);
-            values.extend(moved.iter().zip(&self.means[c * d..]).map(|(x, mean)| x + mean));
-            labels.push(c as i32);
-        }
-        Ok((from_f64(&values, &[count, d], &self.device)?, labels))
-    }
-}
-
-/// A diagonal matrix of roots.
-fn diagonal(variances: impl Iterator<Item = f64>, d: usize) -> Vec<f64> {
-    let mut out = vec![0.0; d * d];
-    variances.enumerate().for_each(|(i, v)| out[i * d + i] = v.sqrt());
-    out
-}
-
-impl Model for GaussianMixtureModel {
-    const KIND: &'static str = "gaussian mixture";
-
-    fn parts(&self) -> Parts {
-        let name = match self.covariance {
-            Covariance::Full => "full",
-            Covariance::Diagonal => "diagonal",
-            Covariance::Tied => "tied",
-            Covariance::Spherical => "spherical",
-        };
-        Parts::default()
-            .set("weights", self.weights.clone())
-            .set("means", self.means.clone())
-            .set("covariances", self.covariances.clone())
-            .set("covariance", name)
-            .set("log_likelihood", self.log_likelihood)
-            .set("iterations", self.iterations)
-            .set("converged", self.converged)
-            .set("warnings", self.warnings.clone())
-    }
-
-    fn from_parts(parts: Parts) -> Result<GaussianMixtureModel> {
-        let covariance = match parts.text("covariance")?.as_str() {
-            "full" => Covariance::Full,
-            "diagonal" => Covariance::Diagonal,
-            "tied" => Covariance::Tied,
-            "spherical" => Covariance::Spherical,
-            _ => return Err(parts.missing("covariance")),
-        };
-        let (weights, means) = (parts.numbers("weights")?, parts.numbers("means")?);
-        if weights.is_empty() || means.is_empty() || means.len() % weights.len() != 0 {
-            return Err(parts.missing("means"));
-        }
-        let (k, d) = (weights.len(), means.len() / weights.len());
-        let covariances = parts.numbers("covariances")?;
-        let expected = match covariance {
-            Covariance::Full => k * d * d,
-            Covariance::Diagonal => k * d,
-            Covariance::Tied => d * d,
-            Covariance::Spherical => k,
-        };
-        if covariances.len() != expected {
-            return Err(parts.missing("covariances"));
-        }
-        Ok(GaussianMixtureModel {
-            weights,
-            means,
-            covariances,
-            covariance,
-            log_likelihood: parts.number("log_likelihood")?,
-            iterations: parts.count("iterations")?,
-            converged: parts.flag("converged")?,
-            warnings: parts.texts("warnings"),
-            features: d,
-            device: parts.device()?,
-        })
-    }
-}
-
-impl Display for GaussianMixtureModel {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        let (k, d) = (self.weights.len(), self.features);
-        let end = if self.converged { "converged" } else { "not converged" };
-        write!(f, "gaussian mixture: {k} components of {d} features ({:?}), ", self.covariance)?;
-        write!(f, "log-likelihood {:.4} per row, {end} after {} iterations", self.log_likelihood, self.iterations)?;
-        self.warnings.iter().try_for_each(|warning| write!(f, "\nwarning: {warning}"))
-    }
 }

@@ -5,8 +5,9 @@ use std::fmt::{Display, Formatter};
 use anygrad_core::{Device, Program, Result, Tensor, Var};
 
 use super::pca::from_f64;
+use super::resume::{STATE, Unfinished, check, copied, state};
 use super::store::{Model, Parts};
-use super::{Rows, Run, rows, silent, tiles, total, wrong};
+use super::{Rows, Run, rows, tiles, total, wrong};
 use crate::data::Draws;
 use crate::events::Listener;
 
@@ -53,8 +54,19 @@ pub struct NmfModel {
     pub converged: bool,
     /// What a person should know.
     pub warnings: Vec<String>,
+    unfinished: Unfinished,
     max_iterations: usize,
     tolerance: f64,
+}
+
+/// Where iterations stand.
+#[derive(Default)]
+struct Standing {
+    done: usize,
+    /// The error at first, and now.
+    first: f64,
+    error: f64,
+    converged: bool,
 }
 
 /// Factors on the device.
@@ -70,10 +82,11 @@ impl Nmf {
     /// # Errors
     /// If the configuration is out of range, a number is negative, NaN or infinite, or the device fails.
     pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<NmfModel> {
-        self.fit_with(device, data, &mut silent)
+        self.go(device, data, None, None)
     }
 
-    /// As [`Nmf::fit`], telling a listener `error` every ten iterations; if it stops the run, the parts are as far as they got.
+    /// As [`Nmf::fit`], telling a listener `error` every ten iterations; if it stops the run, the parts are as far as they got,
+    /// and [`Nmf::resume`] goes on.
     ///
     /// # Errors
     /// As [`Nmf::fit`], and what the listener returns.
@@ -83,21 +96,55 @@ impl Nmf {
         data: &(impl Rows + ?Sized),
         listener: &mut dyn Listener,
     ) -> Result<NmfModel> {
+        self.go(device, data, None, Some(listener))
+    }
+
+    /// Goes on with a fit that was stopped, with the same `data`: the result is that of a fit that was not. A finished model is given
+    /// back as it is; one that ended by `max_iterations` goes on if there are more now.
+    ///
+    /// # Errors
+    /// As [`Nmf::fit_with`]; if the model was made by another configuration or from a table of another size.
+    pub fn resume(
+        &self,
+        data: &(impl Rows + ?Sized),
+        model: &NmfModel,
+        listener: &mut dyn Listener,
+    ) -> Result<NmfModel> {
+        let Some(state) = model.unfinished.as_deref() else { return Ok(model.clone()) };
+        self.go(model.components.device(), data, Some(state), Some(listener))
+    }
+
+    fn go(
+        &self,
+        device: &Device,
+        data: &(impl Rows + ?Sized),
+        from: Option<&Parts>,
+        listener: Option<&mut dyn Listener>,
+    ) -> Result<NmfModel> {
         if self.components == 0 || self.max_iterations == 0 || self.tolerance.is_nan() || self.tolerance < 0.0 {
             let message = "components and max_iterations must be at least 1, the tolerance 0 or positive";
             return Err(wrong(METHOD, message));
         }
         let x = load(data, None, device)?;
         let (n, d, k) = (x.shape()[0], x.shape()[1], self.components);
-        let (weights, parts) = match &self.start {
-            Some((weights, parts)) if weights.shape() == [n, k] && parts.shape() == [k, d] => {
+        let sizes = [("rows", n), ("features", d), ("components", k)];
+        let mut at = Standing::default();
+        let (weights, parts) = match (from, &self.start) {
+            (Some(from), _) => {
+                check(from, METHOD, &sizes)?;
+                let mut from = from.clone();
+                let [first, error] = from.take_list("errors")?;
+                at = Standing { done: from.count("iterations")?, first, error, converged: false };
+                (from.take("weights")?, from.take("parts")?)
+            }
+            (None, Some((weights, parts))) if weights.shape() == [n, k] && parts.shape() == [k, d] => {
                 (weights.to_device(device)?, parts.to_device(device)?)
             }
-            Some((weights, parts)) => {
+            (None, Some((weights, parts))) => {
                 let message = format!("start {:?} and {:?} is not [{n}, {k}]", weights.shape(), parts.shape());
                 return Err(wrong(METHOD, format!("{message} and [{k}, {d}]")));
             }
-            None => {
+            (None, None) => {
                 let mut draws = Draws::new(self.seed, 0);
                 let scale = scale(&x, k)?;
                 let parts = random(&mut draws, scale, [k, d], device)?;
@@ -105,22 +152,31 @@ impl Nmf {
             }
         };
         let factors = Factors { x, weights: Var::try_new("weights", &weights)?, parts: Var::try_new("parts", &parts)? };
-        let mut run = Run::begin(listener, METHOD, Some(self.max_iterations as u64))?;
-        let (error, iterations, converged) = factors.iterate(true, self.max_iterations, self.tolerance, &mut run)?;
+        let mut run = Run::begin(listener, METHOD, at.done as u64, Some(self.max_iterations as u64))?;
+        if from.is_none() {
+            at.first = factors.error()?;
+            at.error = at.first;
+        }
+        factors.iterate(true, &mut at, self.max_iterations, self.tolerance, &mut run)?;
+        let Standing { done: iterations, first, error, converged } = at;
+        let components = copied(&factors.parts.get())?;
+        let unfinished = if converged {
+            None
+        } else {
+            let at = state(device, METHOD, &sizes).set("iterations", iterations).list("errors", &[first, error]);
+            Some(Box::new(at.tensor("weights", &copied(&factors.weights.get())?).tensor("parts", &components)))
+        };
         let mut model = NmfModel {
-            components: Tensor::try_from_slice(&factors.parts.get().to_vec::<f32>()?, &[k, d], device)?,
+            components,
             error,
             iterations,
             converged,
             warnings: Vec::new(),
+            unfinished,
             max_iterations: self.max_iterations,
             tolerance: self.tolerance,
         };
-        if !converged {
-            let text = format!("{METHOD}: not converged after {iterations} iterations; raise max_iterations");
-            run.warn(&mut model.warnings, text)?;
-        }
-        run.end(if converged { "converged" } else { "max_iterations" })?;
+        run.end(METHOD, (converged, !converged), iterations, &mut model.warnings)?;
         Ok(model)
     }
 }
@@ -154,25 +210,21 @@ fn updated(a: &Tensor, up: &Tensor, down: &Tensor) -> Tensor {
 }
 
 impl Factors {
-    /// Updates weights (and parts) until the error stands still; error, iterations done, and whether it does.
-    fn iterate(&self, both: bool, most: usize, tolerance: f64, run: &mut Run<'_>) -> Result<(f64, usize, bool)> {
+    /// Updates weights (and parts) until the error stands still.
+    fn iterate(&self, both: bool, at: &mut Standing, most: usize, tolerance: f64, run: &mut Run<'_>) -> Result<()> {
         let mut step = self.program(both);
-        let first = self.error()?;
-        let (mut error, mut done) = (first, 0);
-        while done < most {
-            let times = LOOK.min(most - done);
+        while at.done < most && !at.converged {
+            let times = (LOOK - at.done % LOOK).min(most - at.done);
             step.run_times(times, ())?;
-            done += times;
-            let before = std::mem::replace(&mut error, self.error()?);
-            if run.iteration(done as u64, &[("error", error)])? {
-                return Ok((error, done, false));
-            }
+            at.done += times;
+            let before = std::mem::replace(&mut at.error, self.error()?);
             // `<=`: data of zeros is done at once.
-            if times == LOOK && before - error <= tolerance * first {
-                return Ok((error, done, true));
+            at.converged = times == LOOK && before - at.error <= tolerance * at.first;
+            if run.iteration(at.done as u64, &[("error", at.error)])? {
+                break;
             }
         }
-        Ok((error, done, false))
+        Ok(())
     }
 
     fn program(&self, both: bool) -> Program<'static, (), ()> {
@@ -211,7 +263,15 @@ impl NmfModel {
         let start = Tensor::ones(&[n, k], device) * scale(&x, k)?;
         let factors =
             Factors { x, weights: Var::try_new("weights", &start)?, parts: Var::try_new("parts", &self.components)? };
-        factors.iterate(false, self.max_iterations, self.tolerance, &mut Run::begin(&mut silent, METHOD, None)?)?;
+        let error = factors.error()?;
+        let mut at = Standing { first: error, error, ..Standing::default() };
+        factors.iterate(
+            false,
+            &mut at,
+            self.max_iterations,
+            self.tolerance,
+            &mut Run::begin(None, METHOD, 0, None)?,
+        )?;
         Ok(factors.weights.get().realize()?.clone())
     }
 
@@ -220,7 +280,7 @@ impl NmfModel {
     /// # Errors
     /// If the number of components differs, a number is NaN or infinite, or the device fails.
     pub fn inverse_transform(&self, weights: &(impl Rows + ?Sized)) -> Result<Tensor> {
-        let weights = rows::load_for(METHOD, weights, self.components.shape()[0], self.components.device())?;
+        let weights = rows::load_codes(METHOD, weights, self.components.shape()[0], self.components.device())?;
         Ok(weights.matmul(&self.components).realize()?.clone())
     }
 }
@@ -237,6 +297,11 @@ impl Model for NmfModel {
             .set("warnings", self.warnings.clone())
             .set("max_iterations", self.max_iterations)
             .set("tolerance", self.tolerance)
+            .within(STATE, self.unfinished.as_deref().cloned())
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.unfinished.is_some()
     }
 
     fn from_parts(mut parts: Parts) -> Result<NmfModel> {
@@ -246,6 +311,7 @@ impl Model for NmfModel {
             iterations: parts.count("iterations")?,
             converged: parts.flag("converged")?,
             warnings: parts.texts("warnings"),
+            unfinished: parts.take_within(STATE).map(Box::new),
             max_iterations: parts.count("max_iterations")?,
             tolerance: parts.number("tolerance")?,
         })

@@ -347,7 +347,7 @@ impl PcaModel {
     /// # Errors
     /// As [`PcaModel::transform`].
     pub fn inverse_transform(&self, coordinates: &(impl Rows + ?Sized)) -> Result<Tensor> {
-        let y = rows::load_for(METHOD, coordinates, self.components.shape()[0], self.components.device())?;
+        let y = rows::load_codes(METHOD, coordinates, self.components.shape()[0], self.components.device())?;
         let directions = &self.components * self.scale()?.unsqueeze(1);
         Ok((y.matmul(&directions) + &self.mean).realize()?.clone())
     }

@@ -97,6 +97,21 @@ pub(crate) fn load_for(method: &str, data: &(impl Rows + ?Sized), features: usiz
     load(method, data, device)
 }
 
+/// As [`load_for`], for rows of what a model made of its features.
+pub(crate) fn load_codes(
+    method: &str,
+    data: &(impl Rows + ?Sized),
+    components: usize,
+    device: &Device,
+) -> Result<Tensor> {
+    let found = data.dimensions()?.1;
+    if found != components {
+        let message = format!("the data has {found} columns, the model has {components} components");
+        return Err(wrong(method, format!("{message}; give what `transform` gave")));
+    }
+    load(method, data, device)
+}
+
 /// An error if data has another number of features than a model was fitted on.
 pub(crate) fn check_features(method: &str, found: usize, expected: usize) -> Result<()> {
     if found != expected {

@@ -15,10 +15,12 @@ use crate::checkpoint::write_whole;
 const KEY: &str = "anygrad";
 
 /// What a fitted model is made of, to be written or just read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Parts {
     /// f32 or i32 arrays by name.
     pub tensors: BTreeMap<String, Tensor>,
+    /// f64 lists by name, which stay on the host.
+    pub lists: BTreeMap<String, Vec<f64>>,
     /// Everything else.
     pub settings: Map<String, Value>,
     /// Where it was read from, for messages.
@@ -42,6 +44,39 @@ impl Parts {
         self
     }
 
+    /// Adds a list of f64, kept to the last bit.
+    #[must_use]
+    pub fn list(mut self, name: &str, values: &[f64]) -> Parts {
+        self.lists.insert(name.to_string(), values.to_vec());
+        self
+    }
+
+    /// Adds other parts, if there are any, whose arrays are then called `name.array`.
+    #[must_use]
+    pub fn within(mut self, name: &str, inner: Option<Parts>) -> Parts {
+        let Some(inner) = inner else { return self };
+        self.tensors.extend(inner.tensors.into_iter().map(|(own, tensor)| (format!("{name}.{own}"), tensor)));
+        self.lists.extend(inner.lists.into_iter().map(|(own, list)| (format!("{name}.{own}"), list)));
+        self.set(name, inner.settings)
+    }
+
+    /// Takes out what [`Parts::within`] added; `None` if nothing was.
+    #[must_use]
+    pub fn take_within(&mut self, name: &str) -> Option<Parts> {
+        let Some(Value::Object(settings)) = self.settings.remove(name) else { return None };
+        let start = format!("{name}.");
+        let mut inner = Parts { settings, place: self.place.clone(), device: self.device.clone(), ..Parts::default() };
+        inner.tensors.extend(taken(&mut self.tensors, &start));
+        inner.lists.extend(taken(&mut self.lists, &start));
+        Some(inner)
+    }
+
+    /// Parts of something that lives on this device.
+    #[must_use]
+    pub fn on(device: &Device) -> Parts {
+        Parts { device: Some(device.clone()), ..Parts::default() }
+    }
+
     /// Adds a setting: a number, a text, a list.
     #[must_use]
     pub fn set(mut self, name: &str, value: impl Into<Value>) -> Parts {
@@ -55,6 +90,14 @@ impl Parts {
     /// If the file has none of that name.
     pub fn take(&mut self, name: &str) -> Result<Tensor> {
         self.tensors.remove(name).ok_or_else(|| self.missing(name))
+    }
+
+    /// Takes a list of `N` numbers out.
+    ///
+    /// # Errors
+    /// If the file has none of that name and length.
+    pub fn take_list<const N: usize>(&mut self, name: &str) -> Result<[f64; N]> {
+        self.lists.remove(name).and_then(|list| list.try_into().ok()).ok_or_else(|| self.missing(name))
     }
 
     /// A number.
@@ -115,6 +158,12 @@ impl Parts {
     }
 }
 
+/// What begins with `start`, without that.
+fn taken<T>(all: &mut BTreeMap<String, T>, start: &str) -> Vec<(String, T)> {
+    let names: Vec<String> = all.keys().filter(|name| name.starts_with(start)).cloned().collect();
+    names.into_iter().filter_map(|name| Some((name[start.len()..].to_string(), all.remove(&name)?))).collect()
+}
+
 /// A fitted model that can be saved and loaded.
 pub trait Model: Sized {
     /// The word that a file is known by, such as `k-means`.
@@ -122,6 +171,12 @@ pub trait Model: Sized {
 
     /// What it is made of.
     fn parts(&self) -> Parts;
+
+    /// Whether the fit can go on: it was stopped, or ended by the number of iterations before it converged (raise that). The
+    /// configuration's `resume` does so.
+    fn is_unfinished(&self) -> bool {
+        false
+    }
 
     /// A model of these parts.
     ///
@@ -146,6 +201,10 @@ pub trait Model: Sized {
             contents.push((name.clone(), dtype, tensor.shape().to_vec(), tensor.to_bytes()?));
         }
         let malformed = |error| Error::data(path.display().to_string(), format!("{error}"));
+        for (name, list) in &parts.lists {
+            let bytes = list.iter().flat_map(|x| x.to_le_bytes()).collect();
+            contents.push((name.clone(), Dtype::F64, vec![list.len()], bytes));
+        }
         let mut views = Vec::new();
         for (name, dtype, shape, bytes) in &contents {
             views.push((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(malformed)?));
@@ -174,8 +233,7 @@ pub trait Model: Sized {
                 "its header does not describe a fitted model; save one with `Model::save`",
             ));
         };
-        let mut parts =
-            Parts { tensors: BTreeMap::new(), settings, place: place.clone(), device: Some(device.clone()) };
+        let mut parts = Parts { settings, place: place.clone(), ..Parts::on(device) };
         let kind = parts.text("kind")?;
         if kind != Self::KIND {
             return Err(Error::data(&place, format!("it holds a model of kind '{kind}', not '{}'", Self::KIND)));
@@ -184,7 +242,12 @@ pub trait Model: Sized {
             let dtype = match view.dtype() {
                 Dtype::F32 => DType::F32,
                 Dtype::I32 => DType::I32,
-                other => return Err(Error::data(&place, format!("'{name}' is of type {other}, not F32 or I32"))),
+                Dtype::F64 => {
+                    let numbers = view.data().as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes));
+                    parts.lists.insert(name, numbers.collect());
+                    continue;
+                }
+                other => return Err(Error::data(&place, format!("'{name}' is of type {other}, not F32, F64 or I32"))),
             };
             let tensor = Tensor::try_from_bytes(view.data().to_vec(), dtype, view.shape(), device)?;
             parts.tensors.insert(name, tensor);

@@ -9,7 +9,9 @@ use anygrad_core::{Device, Program, Result, Tensor, Var};
 
 use super::neighbors::nearest_rows;
 use super::pca::{Components, Pca};
-use super::{Rows, Run, rows, silent, wrong};
+use super::resume::{STATE, Unfinished, check, copied, state};
+use super::store::{Model, Parts};
+use super::{Rows, Run, rows, wrong};
 use crate::data::Draws;
 use crate::events::Listener;
 
@@ -68,6 +70,7 @@ pub struct UmapEmbedding {
     pub points: Tensor,
     /// Steps done.
     pub steps: usize,
+    unfinished: Unfinished,
 }
 
 impl Umap {
@@ -77,11 +80,11 @@ impl Umap {
     /// If the configuration is out of range, there are not more than `neighbors` rows, a number is NaN or infinite, or the
     /// device fails.
     pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<UmapEmbedding> {
-        self.fit_with(device, data, &mut silent)
+        self.go(device, data, None, None)
     }
 
     /// As [`Umap::fit`], telling a listener the `movement` of a row every fifty steps; if it stops the run, the embedding is as
-    /// far as it got.
+    /// far as it got, and [`Umap::resume`] goes on.
     ///
     /// # Errors
     /// As [`Umap::fit`], and what the listener returns.
@@ -91,12 +94,40 @@ impl Umap {
         data: &(impl Rows + ?Sized),
         listener: &mut dyn Listener,
     ) -> Result<UmapEmbedding> {
+        self.go(device, data, None, Some(listener))
+    }
+
+    /// Goes on with a fit that was stopped, with the same `data`: the result is that of a fit that was not. A finished model is given
+    /// back as it is.
+    ///
+    /// # Errors
+    /// As [`Umap::fit_with`]; if the model was made by another configuration or from a table of another size.
+    pub fn resume(
+        &self,
+        data: &(impl Rows + ?Sized),
+        model: &UmapEmbedding,
+        listener: &mut dyn Listener,
+    ) -> Result<UmapEmbedding> {
+        let Some(state) = model.unfinished.as_deref() else { return Ok(model.clone()) };
+        self.go(model.points.device(), data, Some((model, state)), Some(listener))
+    }
+
+    fn go(
+        &self,
+        device: &Device,
+        data: &(impl Rows + ?Sized),
+        from: Option<(&UmapEmbedding, &Parts)>,
+        listener: Option<&mut dyn Listener>,
+    ) -> Result<UmapEmbedding> {
         let x = rows::load(METHOD, data, device)?;
         let (n, m, k) = (x.shape()[0], self.dimensions, self.neighbors.saturating_sub(1));
         self.check(n, x.shape()[1])?;
         let x = (&x - x.mean(0)).realize()?.clone();
         let steps = self.steps.unwrap_or(if n <= 10_000 { 500 } else { 200 });
-        let mut run = Run::begin(listener, METHOD, Some(steps as u64))?;
+        let sizes = [("rows", n), ("features", x.shape()[1]), ("steps", steps)];
+        let mut done = from.map_or(0, |(model, _)| model.steps);
+        from.map_or(Ok(()), |(_, from)| check(from, METHOD, &sizes))?;
+        let mut run = Run::begin(listener, METHOD, done as u64, Some(steps as u64))?;
 
         let (squares, index) = nearest_rows(&x, &x, k, true)?;
         let distances: Vec<f64> = squares.to_f64()?.into_iter().map(f64::sqrt).collect();
@@ -111,10 +142,15 @@ impl Umap {
         let most = start.iter().fold(f64::MIN_POSITIVE, |most, y| most.max(y.abs()));
         let mut draws = Draws::new(self.seed, 0);
         let start: Vec<f32> = start.iter().map(|y| (y / most * 10.0 + (draws.uniform() - 0.5) * 1e-3) as f32).collect();
-        let points = Var::try_new("points", &Tensor::try_from_slice(&start, &[n, m], device)?)?;
+        let mut points = Tensor::try_from_slice(&start, &[n, m], device)?;
+        if let Some((model, _)) = from {
+            points = model.points.clone();
+        }
+        let points = Var::try_new("points", &points)?;
         let mut step = self.program(&points, &edges, &degrees, &index);
-        let mut done = 0;
         while done < steps {
+            // Of the step alone, so that there is no state to save.
+            let mut draws = Draws::new(self.seed, 1 + done as u64);
             let rate = self.learning_rate * (1.0 - done as f64 / steps as f64);
             let others: Vec<i32> = (0..n * self.negatives).map(|_| draws.below(n as u64) as i32).collect();
             let others = Tensor::try_from_slice(&others, &[n * self.negatives], device)?;
@@ -130,11 +166,9 @@ impl Umap {
                 }
             }
         }
-        run.end("done")?;
-        Ok(UmapEmbedding {
-            points: Tensor::try_from_slice(&points.get().to_vec::<f32>()?, &[n, m], device)?,
-            steps: done,
-        })
+        run.done()?;
+        let unfinished = (done < steps).then(|| Box::new(state(device, METHOD, &sizes)));
+        Ok(UmapEmbedding { points: copied(&points.get())?, steps: done, unfinished })
     }
 
     /// One step from random rows and a step size; gives the mean square movement's root.
@@ -274,6 +308,24 @@ fn curve(min_distance: f64, spread: f64) -> (f64, f64) {
         }
     }
     (a, b)
+}
+
+impl Model for UmapEmbedding {
+    const KIND: &'static str = "umap";
+
+    fn parts(&self) -> Parts {
+        let parts = Parts::default().tensor("points", &self.points).set("steps", self.steps);
+        parts.within(STATE, self.unfinished.as_deref().cloned())
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.unfinished.is_some()
+    }
+
+    fn from_parts(mut parts: Parts) -> Result<UmapEmbedding> {
+        let unfinished = parts.take_within(STATE).map(Box::new);
+        Ok(UmapEmbedding { points: parts.take("points")?, steps: parts.count("steps")?, unfinished })
+    }
 }
 
 impl Display for UmapEmbedding {

@@ -2,10 +2,14 @@
 
 use anygrad_core::{DType, Device, Program, Result, Tensor, Var};
 
-use super::{Distance, KMeans, KMeansModel, METHOD, gathered, nearest, nearest_distance};
+use super::{Distance, KMeans, KMeansModel, gathered, nearest, nearest_distance};
 use crate::data::{Draws, shuffled};
 use crate::events::Listener;
-use crate::unsupervised::{Rows, Run, rows, silent, wrong};
+use crate::unsupervised::resume::{check, copied, state};
+use crate::unsupervised::store::Parts;
+use crate::unsupervised::{Rows, Run, rows, wrong};
+
+const METHOD: &str = "mini-batch k-means";
 
 /// How to cluster a stream: each batch moves the centres to the mean of all rows they were nearest to so far.
 ///
@@ -41,10 +45,11 @@ impl MiniBatchKMeans {
     /// If the configuration is out of range, there are fewer rows than clusters, a number is NaN or infinite, or the device
     /// fails.
     pub fn fit(&self, device: &Device, data: &(impl Rows + ?Sized)) -> Result<KMeansModel> {
-        self.fit_with(device, data, &mut silent)
+        self.go(device, data, None, None)
     }
 
-    /// As [`MiniBatchKMeans::fit`], telling a listener `inertia` of each pass.
+    /// As [`MiniBatchKMeans::fit`], telling a listener `inertia` of each pass; if it stops the run, [`MiniBatchKMeans::resume`]
+    /// goes on with the next pass.
     ///
     /// # Errors
     /// As [`MiniBatchKMeans::fit`], and what the listener returns.
@@ -53,6 +58,31 @@ impl MiniBatchKMeans {
         device: &Device,
         data: &(impl Rows + ?Sized),
         listener: &mut dyn Listener,
+    ) -> Result<KMeansModel> {
+        self.go(device, data, None, Some(listener))
+    }
+
+    /// Goes on with a fit that was stopped, with the same `data`: the result is that of a fit that was not. A finished model is given
+    /// back as it is.
+    ///
+    /// # Errors
+    /// As [`MiniBatchKMeans::fit_with`]; if the model was made by another configuration or from a table of another size.
+    pub fn resume(
+        &self,
+        data: &(impl Rows + ?Sized),
+        model: &KMeansModel,
+        listener: &mut dyn Listener,
+    ) -> Result<KMeansModel> {
+        let Some(state) = model.unfinished.as_deref() else { return Ok(model.clone()) };
+        self.go(model.centers.device(), data, Some(state), Some(listener))
+    }
+
+    fn go(
+        &self,
+        device: &Device,
+        data: &(impl Rows + ?Sized),
+        from: Option<&Parts>,
+        listener: Option<&mut dyn Listener>,
     ) -> Result<KMeansModel> {
         let (n, d) = data.dimensions()?;
         let k = self.clusters;
@@ -63,14 +93,25 @@ impl MiniBatchKMeans {
         if n < k || d == 0 {
             return Err(wrong(METHOD, format!("{n} rows of {d} features cannot make {k} clusters; ask for fewer")));
         }
-        let mut run = Run::begin(listener, "mini-batch k-means", Some(self.epochs as u64))?;
-        // The first centres are those of k-means on the first rows.
-        let some = data.tile(0, (3 * self.batch).min(n), device)?;
-        rows::check_finite(METHOD, &some, 0)?;
-        let first =
-            KMeans { clusters: k, n_init: self.n_init, max_iterations: 10, seed: self.seed, ..KMeans::default() };
-        let centers = Var::try_new("centers", &first.fit(device, &some)?.centers)?;
-        let counts = Var::try_new("counts", &Tensor::zeros(&[k], device))?;
+        let sizes = [("rows", n), ("features", d), ("clusters", k), ("rows in a batch", self.batch)];
+        let (first, number, mut passes, mut inertia) = match from {
+            Some(from) => {
+                check(from, METHOD, &sizes)?;
+                let mut from = from.clone();
+                let [inertia] = from.take_list("inertia")?;
+                (from.take("centers")?, from.take("counts")?, from.count("passes")?, inertia)
+            }
+            // The first centres are those of k-means on the first rows.
+            None => {
+                let some = data.tile(0, (3 * self.batch).min(n), device)?;
+                rows::check_finite(METHOD, &some, 0)?;
+                let config = KMeans { clusters: k, n_init: self.n_init, seed: self.seed, ..KMeans::default() };
+                let first = KMeans { max_iterations: 10, ..config }.fit(device, &some)?;
+                (first.centers, Tensor::zeros(&[k], device), 0, 0.0)
+            }
+        };
+        let mut run = Run::begin(listener, METHOD, passes as u64, Some(self.epochs as u64))?;
+        let (centers, counts) = (Var::try_new("centers", &first)?, Var::try_new("counts", &number)?);
         let mut step = {
             let (centers, counts) = (centers.clone(), counts.clone());
             Program::inference(device, move |x: Tensor| {
@@ -85,10 +126,10 @@ impl MiniBatchKMeans {
             })
         };
         let batches = n.div_ceil(self.batch);
-        let mut draws = Draws::new(self.seed, 1);
-        let (mut inertia, mut passes) = (0.0, 0);
         while passes < self.epochs {
             let mut sums = Vec::with_capacity(batches);
+            // Of the pass alone, so that there is no state to save.
+            let mut draws = Draws::new(self.seed, (1 << 32) + passes as u64);
             for number in shuffled(batches, self.seed, passes) {
                 let start = number as usize * self.batch;
                 let x = data.tile(start, self.batch.min(n - start), device)?;
@@ -106,11 +147,15 @@ impl MiniBatchKMeans {
                 break;
             }
         }
-        let converged = !run.is_stopped();
-        run.end("done")?;
-        let metric = Distance::Euclidean;
-        let centers = Tensor::try_from_slice(&centers.get().to_vec::<f32>()?, &[k, d], device)?;
-        Ok(KMeansModel { centers, inertia, iterations: passes, converged, metric, warnings: Vec::new() })
+        let converged = passes == self.epochs;
+        run.done()?;
+        let (metric, warnings, iterations) = (Distance::Euclidean, Vec::new(), passes);
+        let (centers, counts) = (copied(&centers.get())?, copied(&counts.get())?);
+        let unfinished = (!converged).then(|| {
+            let at = state(device, METHOD, &sizes).set("passes", passes).list("inertia", &[inertia]);
+            Box::new(at.tensor("centers", &centers).tensor("counts", &counts))
+        });
+        Ok(KMeansModel { centers, inertia, iterations, converged, metric, warnings, unfinished })
     }
 
     /// Moves centres with hardly any rows to random rows of this batch.

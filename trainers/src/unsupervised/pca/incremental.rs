@@ -3,7 +3,9 @@
 use anygrad_core::{Device, Result};
 
 use super::{Components, METHOD, Moments, PcaModel, covariance, from_f64, moments};
-use crate::unsupervised::{Rows, rows, wrong};
+use crate::events::Listener;
+use crate::unsupervised::store::{Model, Parts};
+use crate::unsupervised::{Rows, Run, rows, wrong};
 
 /// Gathers means and products of columns batch by batch, and gives components at any time.
 ///
@@ -72,16 +74,66 @@ impl IncrementalPca {
     /// # Errors
     /// As [`IncrementalPca::partial_fit`] and [`IncrementalPca::model`]; if `batch` is 0.
     pub fn fit(&mut self, device: &Device, data: &(impl Rows + ?Sized), batch: usize) -> Result<PcaModel> {
+        self.read(device, data, batch, 0, None)
+    }
+
+    /// As [`IncrementalPca::fit`], telling a listener of the `rows` so far after each batch. If it stops the run, the model is of
+    /// these rows; this object can be saved, and [`IncrementalPca::resume`] goes on.
+    ///
+    /// # Errors
+    /// As [`IncrementalPca::fit`], and what the listener returns.
+    pub fn fit_with(
+        &mut self,
+        device: &Device,
+        data: &(impl Rows + ?Sized),
+        batch: usize,
+        listener: &mut dyn Listener,
+    ) -> Result<PcaModel> {
+        self.read(device, data, batch, 0, Some(listener))
+    }
+
+    /// As [`IncrementalPca::fit_with`], but leaves out as many of the first rows as were seen before.
+    ///
+    /// # Errors
+    /// As [`IncrementalPca::fit_with`].
+    pub fn resume(
+        &mut self,
+        device: &Device,
+        data: &(impl Rows + ?Sized),
+        batch: usize,
+        listener: &mut dyn Listener,
+    ) -> Result<PcaModel> {
+        self.read(device, data, batch, self.rows(), Some(listener))
+    }
+
+    /// Rows seen so far.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.seen.as_ref().map_or(0, |seen| seen.rows)
+    }
+
+    fn read(
+        &mut self,
+        device: &Device,
+        data: &(impl Rows + ?Sized),
+        batch: usize,
+        mut start: usize,
+        listener: Option<&mut dyn Listener>,
+    ) -> Result<PcaModel> {
         if batch == 0 {
             return Err(wrong(METHOD, "a batch of 0 rows never ends; give at least 1"));
         }
         let (rows, _) = data.dimensions()?;
-        let mut start = 0;
+        let mut run = Run::begin(listener, "incremental pca", start as u64, Some(rows as u64))?;
         while start < rows {
             let len = batch.min(rows - start);
             self.add(device, &data.tile(start, len, device)?, start)?;
             start += len;
+            if run.iteration(start as u64, &[("rows", start as f64)])? {
+                break;
+            }
         }
+        run.done()?;
         self.model(device)
     }
 
@@ -101,5 +153,39 @@ impl IncrementalPca {
         let kept = self.components.kept(&spectrum.squares, sum, most)?;
         let mean = from_f64(&seen.moments.mean, &[d], device)?;
         PcaModel::from_spectrum(&spectrum, kept, mean, sum, seen.rows, self.whiten)
+    }
+}
+
+/// What was seen so far, to go on another day.
+impl Model for IncrementalPca {
+    const KIND: &'static str = "incremental pca";
+
+    fn parts(&self) -> Parts {
+        let parts = Parts::default().set("rows", self.rows()).set("whiten", self.whiten);
+        let parts = match self.components {
+            Components::All => parts,
+            Components::Count(count) => parts.set("count", count),
+            Components::Variance(share) => parts.set("variance", share),
+        };
+        match &self.seen {
+            Some(Seen { moments, .. }) => parts.list("mean", &moments.mean).list("products", &moments.products),
+            None => parts,
+        }
+    }
+
+    fn from_parts(mut parts: Parts) -> Result<IncrementalPca> {
+        let components = match (parts.settings.contains_key("count"), parts.settings.contains_key("variance")) {
+            (true, _) => Components::Count(parts.count("count")?),
+            (false, true) => Components::Variance(parts.number("variance")?),
+            (false, false) => Components::All,
+        };
+        let seen = match (parts.count("rows")?, parts.lists.remove("mean"), parts.lists.remove("products")) {
+            (0, None, None) => None,
+            (rows, Some(mean), Some(products)) if products.len() == mean.len() * mean.len() => {
+                Some(Seen { rows, moments: Moments { mean, products } })
+            }
+            _ => return Err(parts.missing("products")),
+        };
+        Ok(IncrementalPca { components, whiten: parts.flag("whiten")?, seen })
     }
 }

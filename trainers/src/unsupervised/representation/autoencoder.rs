@@ -92,6 +92,10 @@ impl<E: Layer, D: Layer> Autoencoder<E, D> {
     ///
     /// # Errors
     /// If the model has no parameters, a number is NaN or infinite, or the device fails.
+    ///
+    /// # Panics
+    /// As the user's layers do if the number of features does not fit.
+    #[track_caller]
     pub fn score_rows(&self, data: &(impl Rows + ?Sized)) -> Result<Vec<f64>> {
         let parameters = self.parameters();
         let first = parameters.first().ok_or_else(|| wrong(METHOD, "the model has no parameters"))?;

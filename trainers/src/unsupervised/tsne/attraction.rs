@@ -1,4 +1,4 @@
-//! Attraction along lists of pairs that are made once: each row's list has all pairs that it is in, so a row's force is a sum over
+//! Joint probabilities of pairs of rows, and the attraction on the device along lists of pairs that are made once: each row's list has all pairs that it is in, so a row's force is a sum over
 //! its own list, and no iteration has to add to other rows' sums (which a device must sort for).
 //!
 //! Lists are cut into stretches of equal length, the last one of each row padded with weight 0. A row that is near to very many
@@ -9,23 +9,17 @@ use anygrad_core::{Device, Result, Tensor};
 /// Pairs of a stretch: with 90 neighbours a row has about 120 pairs, of whose places an eighth is padding.
 const STRETCH: usize = 32;
 
-/// Joint probabilities `P[i, j] = (p[j | i] + p[i | j]) / 2n` by rows.
-pub(super) struct Attraction {
-    /// The row of each stretch, i32 `[stretches]`.
-    owners: Tensor,
-    /// The other rows of its pairs, i32 `[stretches * STRETCH]`, and their probabilities `[stretches, STRETCH]`.
-    others: Tensor,
-    weights: Tensor,
-    /// Each row's stretches, i32 `[rows * most]`, and `[rows, most, 1]`: 1 where there is one, else 0.
-    stretches: Tensor,
-    there: Tensor,
+/// Joint probabilities `P[i, j] = (p[j | i] + p[i | j]) / 2n`.
+pub(super) struct Joint {
+    /// Rows `i` and `j` and their probability, sorted by `i`, then by `j`.
+    pub(super) pairs: Vec<(u32, u32, f64)>,
     /// `sum(P ln P)`.
     pub(super) entropy: f64,
 }
 
-impl Attraction {
+impl Joint {
     /// Of the probabilities of each row's `k` neighbours, `[n, k]`.
-    pub(super) fn new(conditional: &[f64], index: &[i32], k: usize, device: &Device) -> Result<Attraction> {
+    pub(super) fn new(conditional: &[f64], index: &[i32], k: usize) -> Joint {
         let n = index.len() / k;
         let mut pairs: Vec<(u64, f64)> = Vec::with_capacity(2 * n * k);
         for (at, (&p, &j)) in conditional.iter().zip(index).enumerate() {
@@ -36,15 +30,33 @@ impl Attraction {
         pairs.sort_by_key(|pair| pair.0);
         let joint = |same: &[(u64, f64)]| {
             let p = same.iter().map(|pair| pair.1).sum::<f64>() / (2 * n) as f64;
-            ((same[0].0 >> 32) as usize, same[0].0 as u32, p)
+            ((same[0].0 >> 32) as u32, same[0].0 as u32, p)
         };
-        let joint: Vec<(usize, u32, f64)> = pairs.chunk_by(|a, b| a.0 == b.0).map(joint).collect();
-        let entropy = joint.iter().map(|&(_, _, p)| if p > 0.0 { p * p.ln() } else { 0.0 }).sum();
+        let pairs: Vec<(u32, u32, f64)> = pairs.chunk_by(|a, b| a.0 == b.0).map(joint).collect();
+        let entropy = pairs.iter().map(|&(_, _, p)| if p > 0.0 { p * p.ln() } else { 0.0 }).sum();
+        Joint { pairs, entropy }
+    }
+}
 
+/// Joint probabilities by rows, on the device.
+pub(super) struct Attraction {
+    /// The row of each stretch, i32 `[stretches]`.
+    owners: Tensor,
+    /// The other rows of its pairs, i32 `[stretches * STRETCH]`, and their probabilities `[stretches, STRETCH]`.
+    others: Tensor,
+    weights: Tensor,
+    /// Each row's stretches, i32 `[rows * most]`, and `[rows, most, 1]`: 1 where there is one, else 0.
+    stretches: Tensor,
+    there: Tensor,
+}
+
+impl Attraction {
+    /// Of pairs by rows; every row has some.
+    pub(super) fn new(joint: &Joint, n: usize, device: &Device) -> Result<Attraction> {
         let (mut owners, mut others, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         let mut first = vec![0; n + 1];
-        for list in joint.chunk_by(|a, b| a.0 == b.0) {
-            let row = list[0].0;
+        for list in joint.pairs.chunk_by(|a, b| a.0 == b.0) {
+            let row = list[0].0 as usize;
             for stretch in list.chunks(STRETCH) {
                 owners.push(row as i32);
                 others.extend(stretch.iter().map(|pair| pair.1 as i32));
@@ -69,7 +81,6 @@ impl Attraction {
             weights: Tensor::try_from_slice(&weights, &[count, STRETCH], device)?,
             stretches: Tensor::try_from_slice(&numbers, &[n * most], device)?,
             there: Tensor::try_from_slice(&there, &[n, most, 1], device)?,
-            entropy,
         })
     }
 
@@ -91,6 +102,7 @@ impl Attraction {
 mod tests {
     use super::*;
     use crate::data::Draws;
+    use crate::unsupervised::tsne::host::Lists;
 
     #[test]
     fn forces_and_divergence_are_those_of_the_definition() {
@@ -100,7 +112,8 @@ mod tests {
         let mut draws = Draws::new(4, 0);
         let conditional: Vec<f64> = (0..n).map(|_| draws.uniform()).flat_map(|p| [p, 1.0 - p]).collect();
         let y: Vec<f64> = (0..2 * n).map(|_| f64::from((draws.uniform() * 4.0 - 2.0) as f32)).collect();
-        let attraction = Attraction::new(&conditional, &index, k, &device).expect("fits");
+        let joint = Joint::new(&conditional, &index, k);
+        let attraction = Attraction::new(&joint, n, &device).expect("fits");
         let points = Tensor::from_vec(y.iter().map(|&v| v as f32).collect(), &[n, 2], &device);
         let (forces, divergence) = attraction.of(&points);
 
@@ -124,6 +137,12 @@ mod tests {
         let found = forces.to_f64().expect("reads");
         assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?} {expected:?}");
         assert!((divergence.item().expect("reads") - sum).abs() < 1e-5);
-        assert!((attraction.entropy - entropy).abs() < 1e-12);
+        let (lists, points) = (Lists::new(&joint, n), points.to_vec::<f32>().expect("reads"));
+        let (places, _) = points.as_chunks::<2>();
+        let found: Vec<[f64; 2]> = (0..n).map(|row| lists.pull(row, places).map(f64::from)).collect();
+        assert!(found.iter().flatten().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?} {expected:?}");
+        let apart: f64 = (0..n).map(|row| lists.apart(row, places)).sum();
+        assert!((apart - sum).abs() < 1e-5);
+        assert!((joint.entropy - entropy).abs() < 1e-12);
     }
 }
