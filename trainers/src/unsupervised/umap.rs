@@ -156,7 +156,7 @@ impl Umap {
             let others = Tensor::try_from_slice(&others, &[n * self.negatives], device)?;
             let movement = step.run((others, Tensor::try_from_slice(&[rate as f32], &[1], device)?))?;
             done += 1;
-            if done % LOOK == 0 || done == steps {
+            if done.is_multiple_of(LOOK) || done == steps {
                 let movement = movement.item()?;
                 if !movement.is_finite() {
                     return Err(wrong(METHOD, "the embedding diverged; lower the learning rate"));
