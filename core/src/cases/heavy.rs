@@ -57,7 +57,9 @@ fn products() -> Vec<Case> {
             let product = x[0].matmul(&x[1]);
             (&product + &x[1].slice(0, 0..1)).max(-1) + product.sum(-1)
         })
-        .sum_of(40),
+        .sum_of(40)
+        // In half precision another number may be the largest.
+        .values_only(),
         Case::new("standardised product", pair(&[2, 35, 5], &[2, 5, 6]), |x| {
             let y = x[0].matmul(&x[1]).gelu();
             (&y - &y.mean_keep(-1)) * (y.var_keep(-1, 0) + 0.1).rsqrt()
