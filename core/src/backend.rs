@@ -92,6 +92,9 @@ pub struct Limits {
     pub product_row: usize,
     /// All memory that may be used, in bytes, if that is known.
     pub memory_bytes: Option<u64>,
+    /// Pairs of a query and a key from which attention is better one operation than products and a softmax: where all keys
+    /// are seen, and where only those before the query are.
+    pub attention: [usize; 2],
 }
 
 /// A stretch of device memory; clones share it. The backend alone knows what is inside.

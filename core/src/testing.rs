@@ -66,6 +66,7 @@ impl Backend for Store {
             apart: true,
             product_row: 8,
             memory_bytes: None,
+            attention: [16384, 2048],
         }
     }
 

@@ -203,6 +203,9 @@ impl Backend for Gpu {
             apart: true,
             product_row: 0,
             memory_bytes: None,
+            // Software drivers compile its kernels for seconds and run them at an eighth of a product's rate: there it only saves
+            // memory.
+            attention: if self.shared.target.software { [1 << 20; 2] } else { [16384, 2048] },
         }
     }
 

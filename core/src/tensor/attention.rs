@@ -9,11 +9,6 @@ use crate::op::Op;
 use crate::shape::{self, fail};
 use crate::tensor::Tensor;
 
-/// Pairs of a query and a key from which one operation is faster than products and a softmax on the CPU, causal and not:
-/// measured by `anygrad-benches`' `attention` (below, kernels of 16 queries are half empty and composed ones in cache).
-const WORTH_CAUSAL: usize = 2048;
-const WORTH: usize = 16384;
-
 impl Tensor {
     /// `softmax(self * k^T / sqrt(d) + mask) * v`: queries `[.., t, d]`, keys `[.., s, d]`, values `[.., s, e]` give
     /// `[.., t, e]`; leading axes (batch, heads) broadcast.
@@ -56,7 +51,7 @@ impl Tensor {
 
     /// Whether [`Tensor::attend`] takes these and gains by it.
     pub(crate) fn attends_at_once(&self, k: &Tensor, v: &Tensor, causal: bool) -> bool {
-        let worth = if causal { WORTH_CAUSAL } else { WORTH };
+        let worth = self.device().limits().attention[usize::from(causal)];
         self.dtype().is_float() && !v.is_empty() && self.size(-1) > 0 && self.size(-2) * k.size(-2) >= worth
     }
 
