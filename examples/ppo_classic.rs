@@ -2,9 +2,9 @@
 //!
 //!     cargo run --release --example ppo_classic -- --acrobot --device cpu --seeds 5
 //!
-//! `--pendulum` (the default): swing a pendulum up and hold it, 100,000 steps. `--acrobot`: swing the lower of two links above
-//! a line, 500,000 steps (five seeds: -76 to -84). `--mountain-car`: out of a valley by momentum, 1,000,000 steps; `--continuous`:
-//! the same with a real force, 100,000 steps (93 to 94).
+//! `--pendulum` (the default): swing a pendulum up and hold it, 100,000 steps (20 seeds: -134 to -195). `--acrobot`: swing the lower
+//! of two links above a line, 500,000 steps (five seeds: -76 to -84). `--mountain-car`: out of a valley by momentum, 1,000,000 steps;
+//! `--continuous`: the same with a real force, 100,000 steps (93 to 94).
 
 use std::time::Instant;
 
@@ -63,13 +63,16 @@ fn main() -> Exit {
         };
         learn(MountainCar, config, 200, &options)
     } else {
+        // The zoo's, but for its noise that depends on the state, its gamma of 0.9, and rewards and a rate that stay as they are.
         let config = PpoConfig {
             rollout: 1024,
             minibatches: 64,
             epochs: 10,
             learning_rate: 1e-3,
-            gamma: 0.9,
+            anneal: true,
+            gamma: 0.95,
             steps: 100_000,
+            normalize_rewards: true,
             ..common
         };
         learn(Pendulum, config, 200, &options)

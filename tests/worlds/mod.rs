@@ -1,4 +1,5 @@
-//! What several tests of reinforcement learning share.
+//! What several tests of reinforcement learning share; none uses all of it.
+#![allow(dead_code)]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -36,7 +36,7 @@ pub mod space;
 pub mod td3;
 pub mod wrappers;
 
-pub use distribution::{Categorical, DiagonalGaussian, Distribution, SquashedGaussian};
+pub use distribution::{Categorical, DiagonalGaussian, Distribution, MultiCategorical, SquashedGaussian};
 pub use dqn::{Dqn, DqnConfig, Returns, Support};
 pub use environment::{Environment, Step, Transition, VectorEnvironment};
 pub use evaluate::{Actor, Best, Interval, evaluate};

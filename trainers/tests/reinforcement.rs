@@ -4,7 +4,7 @@ use anygrad_core::{DType, Device, Program, Tensor, Var};
 use anygrad_trainers::reinforcement::returns::{Experience, discounted_sum, running_sum};
 use anygrad_trainers::reinforcement::rollout::Rollout;
 use anygrad_trainers::reinforcement::{
-    Best, Categorical, DiagonalGaussian, Interval, Normalizer, RewardScale, SquashedGaussian, Support,
+    Best, Categorical, DiagonalGaussian, Interval, MultiCategorical, Normalizer, RewardScale, SquashedGaussian, Support,
 };
 
 fn device() -> Device {
@@ -91,6 +91,28 @@ fn categorical_probabilities_are_the_softmax_also_masked_and_extreme() {
     assert_eq!(masked.mode().to_vec::<i32>().expect("choices"), [2, 1]);
     let gradient = masked.entropy().sum(..).gradients(std::slice::from_ref(&scores));
     assert!(floats(&gradient[0]).iter().all(|g| g.is_finite()));
+}
+
+#[test]
+fn several_choices_are_independent_ones_side_by_side() {
+    let device = device();
+    let scores = [0.5f32, -1.0, 2.0, 0.25, 1.5, -3.0, 0.0, 0.0, 1.0, -1.0];
+    let all = Tensor::from_vec(scores.to_vec(), &[2, 5], &device);
+    let d = MultiCategorical::new(&all, &[2, 3]);
+    let log = |list: &[f32]| -> Vec<f64> {
+        let total: f64 = list.iter().map(|x| f64::from(*x).exp()).sum();
+        list.iter().map(|x| f64::from(*x) - total.ln()).collect()
+    };
+    let entropy = |log: &[f64]| -log.iter().map(|l| l * l.exp()).sum::<f64>();
+    let parts: Vec<_> = scores.chunks(5).map(|row| (log(&row[..2]), log(&row[2..]))).collect();
+    let actions = Tensor::from_vec(vec![1i32, 2, 0, 1], &[2, 2], &device);
+    near(&floats(&d.log_probability(&actions)), &[parts[0].0[1] + parts[0].1[2], parts[1].0[0] + parts[1].1[1]], 1e-6);
+    let entropies: Vec<f64> = parts.iter().map(|(a, b)| entropy(a) + entropy(b)).collect();
+    near(&floats(&d.entropy()), &entropies, 1e-6);
+    assert_eq!(d.mode().to_vec::<i32>().expect("choices"), [0, 0, 1, 1]);
+    // Scores far apart leave no choice.
+    let sure = MultiCategorical::new(&(all * 1000.0), &[2, 3]).sample();
+    assert_eq!((sure.shape(), sure.to_vec::<i32>().expect("choices")), (&[2, 2][..], vec![0, 0, 1, 1]));
 }
 
 #[test]

@@ -210,7 +210,7 @@ fn environments_that_break_their_promises_are_refused() {
         (worlds("no choice", box1(1), Space::Discrete(0), None), "no values"),
         (worlds("no bounds", Space::Box { shape: vec![1], low: vec![], high: vec![] }, two(), None), "bounds"),
         (worlds("turned round", Space::uniform(&[1], 1.0, 0.0), two(), None), "lower bound"),
-        (worlds("two choices", box1(1), Space::MultiDiscrete(vec![2, 2]), None), "several choices"),
+        (worlds("half a choice", box1(1), Space::MultiDiscrete(vec![2, 0]), None), "each needs at least one"),
         (worlds("no time", box1(1), two(), Some(0)), "time limit"),
     ];
     for (message, words) in cases {

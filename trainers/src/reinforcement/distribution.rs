@@ -17,6 +17,8 @@ fn half_log_tau() -> f64 {
 pub enum Distribution {
     /// One of several choices.
     Categorical(Categorical),
+    /// Several choices at once.
+    MultiCategorical(MultiCategorical),
     /// Real numbers, each with its own mean and deviation.
     Gaussian(DiagonalGaussian),
 }
@@ -26,6 +28,7 @@ impl Distribution {
     pub fn sample(&self) -> Tensor {
         match self {
             Distribution::Categorical(d) => d.sample(),
+            Distribution::MultiCategorical(d) => d.sample(),
             Distribution::Gaussian(d) => d.sample(),
         }
     }
@@ -34,6 +37,7 @@ impl Distribution {
     pub fn mode(&self) -> Tensor {
         match self {
             Distribution::Categorical(d) => d.mode(),
+            Distribution::MultiCategorical(d) => d.mode(),
             Distribution::Gaussian(d) => d.mean.clone(),
         }
     }
@@ -43,6 +47,7 @@ impl Distribution {
     pub fn log_probability(&self, action: &Tensor) -> Tensor {
         match self {
             Distribution::Categorical(d) => d.log_probability(action),
+            Distribution::MultiCategorical(d) => d.log_probability(action),
             Distribution::Gaussian(d) => d.log_probability(action),
         }
     }
@@ -51,6 +56,7 @@ impl Distribution {
     pub fn entropy(&self) -> Tensor {
         match self {
             Distribution::Categorical(d) => d.entropy(),
+            Distribution::MultiCategorical(d) => d.entropy(),
             Distribution::Gaussian(d) => d.entropy(),
         }
     }
@@ -110,6 +116,54 @@ impl Categorical {
     pub fn entropy(&self) -> Tensor {
         let log = self.log_probabilities();
         (log.exp() * log).sum(-1) * -1.0
+    }
+}
+
+/// Several independent choices, each with its own number of values: probabilities are multiplied.
+#[derive(Clone, Debug)]
+pub struct MultiCategorical {
+    parts: Vec<Categorical>,
+}
+
+impl MultiCategorical {
+    /// From the scores of all choices one after the other, `[.., sum of choices]`.
+    ///
+    /// # Panics
+    /// If there is another number of scores, or there are no choices.
+    #[must_use]
+    #[track_caller]
+    pub fn new(scores: &Tensor, choices: &[usize]) -> MultiCategorical {
+        let total: usize = choices.iter().sum();
+        assert!(total > 0 && scores.size(-1) == total, "{} scores for choices {choices:?}", scores.size(-1));
+        let starts = choices.iter().scan(0, |end, k| Some(std::mem::replace(end, *end + k)));
+        let part = |(start, &k): (usize, &usize)| Categorical::new(&scores.narrow(-1, start, k));
+        MultiCategorical { parts: starts.zip(choices).map(part).collect() }
+    }
+
+    /// i32 `[.., choices]`.
+    pub fn sample(&self) -> Tensor {
+        Tensor::stack(&self.parts.iter().map(Categorical::sample).collect::<Vec<_>>(), -1)
+    }
+
+    /// The likeliest ones, i32 `[.., choices]`.
+    pub fn mode(&self) -> Tensor {
+        Tensor::stack(&self.parts.iter().map(Categorical::mode).collect::<Vec<_>>(), -1)
+    }
+
+    /// Sum of `ln p` over the choices `[.., choices]` (integers): `[..]`.
+    #[track_caller]
+    pub fn log_probability(&self, action: &Tensor) -> Tensor {
+        let part = |(i, part): (usize, &Categorical)| part.log_probability(&action.index_axis(-1, i as isize));
+        MultiCategorical::total(self.parts.iter().enumerate().map(part).collect())
+    }
+
+    /// Sum of the entropies, `[..]`.
+    pub fn entropy(&self) -> Tensor {
+        MultiCategorical::total(self.parts.iter().map(Categorical::entropy).collect())
+    }
+
+    fn total(parts: Vec<Tensor>) -> Tensor {
+        parts.into_iter().reduce(|sum, part| sum + part).expect("there are choices")
     }
 }
 

@@ -4,7 +4,7 @@ use anygrad_core::nn::Module;
 use anygrad_core::nn::module::Visitor;
 use anygrad_core::{Device, Error, Result, Tensor, Var};
 
-use super::distribution::{Categorical, DiagonalGaussian, Distribution};
+use super::distribution::{Categorical, DiagonalGaussian, Distribution, MultiCategorical};
 use super::evaluate::Actor;
 use super::network::{Layers, Network, Start};
 use super::normalizer::Normalizer;
@@ -22,30 +22,33 @@ pub(super) struct Head {
 impl Head {
     pub(super) fn new(seeds: usize, actions: &Space, device: &Device) -> Result<Head> {
         let log_std = match actions {
-            Space::Discrete(_) => None,
+            Space::Discrete(_) | Space::MultiDiscrete(_) => None,
             Space::Box { .. } => Some(Var::try_new("log_std", &Tensor::zeros(&[seeds, 1, actions.len()], device))?),
-            Space::MultiDiscrete(_) => {
-                let message = "several choices at once are not supported; give one choice or real numbers";
-                return Err(Error::data("policy: action space", message));
-            }
         };
         Ok(Head { log_std, space: actions.clone() })
     }
 
     /// How many numbers the network must give.
     pub(super) fn outputs(&self) -> usize {
-        if let Space::Discrete(n) = self.space { n } else { self.space.len() }
+        match &self.space {
+            Space::Discrete(n) => *n,
+            Space::MultiDiscrete(choices) => choices.iter().sum(),
+            Space::Box { .. } => self.space.len(),
+        }
     }
 
     /// Of outputs `[seeds, batch, ..]`; `allowed`: as many bools as there are scores, if not every choice is.
     #[track_caller]
     pub(super) fn distribution(&self, outputs: &Tensor, allowed: Option<&Tensor>) -> Distribution {
-        match &self.log_std {
-            None => Distribution::Categorical(match allowed {
+        match (&self.log_std, &self.space) {
+            (None, Space::MultiDiscrete(choices)) => {
+                Distribution::MultiCategorical(MultiCategorical::new(outputs, choices))
+            }
+            (None, _) => Distribution::Categorical(match allowed {
                 None => Categorical::new(outputs),
                 Some(allowed) => Categorical::masked(outputs, &allowed.reshape(outputs.shape())),
             }),
-            Some(log_std) => Distribution::Gaussian(DiagonalGaussian::new(outputs, &log_std.get())),
+            (Some(log_std), _) => Distribution::Gaussian(DiagonalGaussian::new(outputs, &log_std.get())),
         }
     }
 
@@ -101,7 +104,7 @@ impl Policy {
     /// on the observation.
     ///
     /// # Errors
-    /// If the action space is not [`Space::Discrete`] or [`Space::Box`]; and as [`Network::new`].
+    /// As [`Network::new`].
     pub fn new(
         seeds: usize,
         observations: &Space,

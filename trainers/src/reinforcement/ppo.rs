@@ -45,7 +45,6 @@ pub struct Batch {
     action: Tensor,
     log_probability: Tensor,
     advantage: Tensor,
-    returns: Tensor,
     value: Tensor,
     /// What could be chosen, if not everything.
     allowed: Option<Tensor>,
@@ -58,7 +57,6 @@ impl Tensors for Batch {
             action: f(&self.action),
             log_probability: f(&self.log_probability),
             advantage: f(&self.advantage),
-            returns: f(&self.returns),
             value: f(&self.value),
             allowed: self.allowed.as_ref().map(f),
         }
@@ -172,9 +170,8 @@ impl OnLearner for PpoLearner {
             truncated: &steps(&by_seed(&all.truncated)),
         };
         let advantage = experience.advantages(gamma, lambda, 1).reshape(value.shape());
-        let returns = &advantage + &value;
-        let explained = explained(&advantage, &returns);
-        (Batch { observation, action, log_probability, advantage, returns, value, allowed }, explained)
+        let explained = explained(&advantage, &(&advantage + &value));
+        (Batch { observation, action, log_probability, advantage, value, allowed }, explained)
     }
 
     fn learn(&self, part: &Batch, last: &Tensor) -> Tensor {
@@ -260,10 +257,11 @@ fn loss(distribution: &Distribution, value: &Tensor, part: &Batch, config: &PpoC
     let cut = ratio.clamp(1.0 - config.clip, 1.0 + config.clip);
     // Equation 7.
     let policy = (&advantage * &ratio).minimum(&advantage * cut).mean(-1) * -1.0;
-    let error = (value - &part.returns).square();
+    let returns = &part.advantage + &part.value;
+    let error = (value - &returns).square();
     let error = if config.clip_value {
         let near = (value - &part.value).clamp(-config.clip, config.clip) + &part.value;
-        error.maximum((near - &part.returns).square())
+        error.maximum((near - &returns).square())
     } else {
         error
     };

@@ -306,15 +306,13 @@ impl OnLearner for RecurrentLearner {
             truncated: &steps(&all.truncated),
         };
         let advantage = experience.advantages(gamma, lambda, 1);
-        let returns = &advantage + &value;
-        let explained = explained(&advantage.flatten(1), &returns.flatten(1));
+        let explained = explained(&advantage.flatten(1), &(&advantage + &value).flatten(1));
         let sequences = |x: &Tensor| x.movedim(1, 2);
         let steps = Batch {
             observation: sequences(&observation),
             action: sequences(&steps(&all.action)),
             log_probability: sequences(&log_probability),
             advantage: sequences(&advantage),
-            returns: sequences(&returns),
             value: sequences(&value),
             allowed: all.allowed.as_ref().map(|x| sequences(&steps(x))),
         };
