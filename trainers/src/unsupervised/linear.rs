@@ -148,50 +148,78 @@ fn reflect(reflections: &[(f64, Vec<f64>)], v: &mut [f64]) {
     }
 }
 
-/// Householder's reflections; the lower triangle of `a` is read.
+/// Householder's reflections of the lower triangle of `a`. A reflection changes the trailing block to `A - v wᵀ - w vᵀ`; that is done while
+/// the next one multiplies the block, so that each row is fetched once.
 fn tridiagonal(a: &[f64], n: usize) -> Tridiagonal {
     let mut a = a.to_vec();
-    for i in 0..n {
-        for j in i + 1..n {
-            a[i * n + j] = a[j * n + i];
-        }
-    }
-    let mut below = vec![0.0; n];
+    let (mut diagonal, mut below) = (vec![0.0; n], vec![0.0; n]);
     let mut reflections: Vec<(f64, Vec<f64>)> = Vec::with_capacity(n);
-    for k in 0..n.saturating_sub(2) {
-        let mut v: Vec<f64> = (k + 1..n).map(|i| a[i * n + k]).collect();
-        let rest: f64 = v[1..].iter().map(|x| x * x).sum();
-        if rest == 0.0 {
-            below[k] = v[0];
-            reflections.push((0.0, v));
-            continue;
+    // The change that waits, and the next one's vector and product, by row.
+    let (mut v, mut w) = (vec![0.0; n], vec![0.0; n]);
+    let (mut next, mut product) = (vec![0.0; n], vec![0.0; n]);
+    for k in 0..n {
+        // A column becomes final.
+        for i in k..n {
+            a[i * n + k] -= v[i] * w[k] + w[i] * v[k];
         }
-        let length = (v[0] * v[0] + rest).sqrt();
-        // The sign that adds, so that nothing cancels.
-        let alpha = if v[0] > 0.0 { -length } else { length };
-        below[k] = alpha;
-        v[0] -= alpha;
-        let beta = 2.0 / (v[0] * v[0] + rest);
-        // A := H A H on the trailing block: A - v wᵀ - w vᵀ with w = p - (beta/2)(pᵀ v) v, p = beta A v.
-        let m = n - k - 1;
-        let at = |i: usize| (k + 1 + i) * n + k + 1;
-        let mut w: Vec<f64> = (0..m).map(|i| beta * dot(&a[at(i)..at(i) + m], &v)).collect();
-        let half = 0.5 * beta * dot(&w, &v);
-        w.iter_mut().zip(&v).for_each(|(w, v)| *w -= half * v);
-        for i in 0..m {
-            let (vi, wi) = (v[i], w[i]);
-            let row = &mut a[at(i)..at(i) + m];
-            for ((x, &vj), &wj) in row.iter_mut().zip(&v).zip(&w) {
-                *x -= vi * wj + wi * vj;
-            }
+        diagonal[k] = a[k * n + k];
+        if k + 1 == n {
+            break;
         }
-        reflections.push((beta, v));
+        (k + 1..n).for_each(|i| next[i] = a[i * n + k]);
+        let first = next[k + 1];
+        let rest: f64 = next[k + 2..].iter().map(|x| x * x).sum();
+        below[k] = first;
+        let mut beta = 0.0;
+        if rest != 0.0 {
+            let length = (first * first + rest).sqrt();
+            // The sign that adds, so that nothing cancels.
+            below[k] = if first > 0.0 { -length } else { length };
+            next[k + 1] = first - below[k];
+            beta = 2.0 / (next[k + 1] * next[k + 1] + rest);
+        }
+        product[k + 1..].fill(0.0);
+        for i in k + 1..n {
+            let row = &mut a[i * n + k + 1..=i * n + i];
+            let along = pass(
+                row,
+                [v[i], w[i], next[i]],
+                [&v[k + 1..=i], &w[k + 1..=i], &next[k + 1..=i]],
+                &mut product[k + 1..=i],
+            );
+            product[i] += along - row[i - k - 1] * next[i];
+        }
+        // w = p - (beta/2) (pᵀ v) v with p = beta A v.
+        let half = 0.5 * beta * beta * dot(&product[k + 1..], &next[k + 1..]);
+        for i in k + 1..n {
+            (v[i], w[i]) = (next[i], beta * product[i] - half * next[i]);
+        }
+        if k + 2 < n {
+            reflections.push((beta, next[k + 1..].to_vec()));
+        }
     }
-    if n >= 2 {
-        below[n - 2] = a[(n - 1) * n + n - 2];
-    }
-    let diagonal = (0..n).map(|i| a[i * n + i]).collect();
     Tridiagonal { diagonal, below, reflections }
+}
+
+/// Changes a row `x := x - v_i w - w_i v`, adds `next_i` times it to `product`, and gives its product with `next`.
+fn pass(x: &mut [f64], [vi, wi, ni]: [f64; 3], [v, w, next]: [&[f64]; 3], product: &mut [f64]) -> f64 {
+    const SIDE: usize = 8;
+    let one = |x: &mut f64, v: f64, w: f64, next: f64, product: &mut f64| {
+        *x -= vi * w + wi * v;
+        *product += ni * *x;
+        *x * next
+    };
+    let mut sums = [0.0; SIDE];
+    let whole = x.len() / SIDE * SIDE;
+    for at in (0..whole).step_by(SIDE) {
+        let (x, product) = (&mut x[at..at + SIDE], &mut product[at..at + SIDE]);
+        let (v, w, next) = (&v[at..at + SIDE], &w[at..at + SIDE], &next[at..at + SIDE]);
+        for i in 0..SIDE {
+            sums[i] += one(&mut x[i], v[i], w[i], next[i], &mut product[i]);
+        }
+    }
+    let rest: f64 = (whole..x.len()).map(|i| one(&mut x[i], v[i], w[i], next[i], &mut product[i])).sum();
+    sums.iter().sum::<f64>() + rest
 }
 
 /// Q = H_{n-3} .. H_0, built from the inside, where only the trailing block is not the identity.
