@@ -69,6 +69,10 @@ fn check(kernel: &Kernel) -> Result<(), Refusal> {
     if kernel.outer_len() as u64 >= 1 << 31 || longest.unwrap_or(0) >= 1 << 31 || points >= 1 << 62 {
         return Err(Refusal::TooLarge(format!("a kernel over {points} points needs indices beyond 31 bits")));
     }
+    if kernel.core != Core::Map && !kernel.inner.is_empty() {
+        let instead = "give the product a kernel of its own (`Limits::product_row` is 0)".to_string();
+        return Err(Refusal::Unsupported("a product whose rows are reduced in its kernel".to_string(), instead));
+    }
     if kernel.inputs.iter().map(|s| s.dtype).chain(kernel.dtypes()).any(|d| d == DType::F64) {
         return Err(Refusal::Unsupported("f64".to_string(), "use the CPU".to_string()));
     }
