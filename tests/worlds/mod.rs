@@ -1,5 +1,5 @@
-//! What several tests of reinforcement learning share; none uses all of it.
-#![allow(dead_code)]
+//! What several tests of reinforcement learning share.
+#![allow(dead_code, reason = "none of the tests uses all of it")]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
