@@ -82,8 +82,6 @@ fn check(kernel: &Kernel) -> Result<(), Refusal> {
 /// Appends a job's dispatches.
 fn lower(job: Job, target: &Target, shared: &[usize], lowered: &mut Lowered) -> Result<(), Refusal> {
     let kernel = &job.kernel;
-    // A core under an inner level goes through scratch: the core first, then a map that reads it.
-    let plain = kernel.inner.is_empty();
     match &kernel.core {
         Core::Map => map(job, target, shared, lowered),
         Core::Matmul(p) => {
@@ -91,7 +89,7 @@ fn lower(job: Job, target: &Target, shared: &[usize], lowered: &mut Lowered) -> 
             let batch = p.batch.iter().product::<usize>() as u64;
             let factors = kernel.inputs[p.a.input].dtype;
             let choice = product::choose(m, n, p.k as u64, batch, factors, target);
-            if choice.variant == Variant::Thin && plain {
+            if choice.variant == Variant::Thin {
                 let kernel = matmul::as_reduction(kernel, p);
                 return lower(Job { kernel, ..job }, target, shared, lowered);
             }
@@ -103,11 +101,6 @@ fn lower(job: Job, target: &Target, shared: &[usize], lowered: &mut Lowered) -> 
             let choice = product::choose(m, n, depth, batch, kernel.inputs[p.a].dtype, target);
             let p = p.clone();
             products(job, choice, target, shared, lowered, &|buffers, v| conv::product(&p, v, buffers))
-        }
-        _ if !plain => {
-            let (core, rest) = apart(job, lowered);
-            lower(core, target, shared, lowered)?;
-            lower(rest, target, shared, lowered)
         }
         Core::Attention(p) => attention::lower(&job, p, target, shared, lowered),
         Core::Scatter(p) => scatter::lower(&job, p, target, shared, lowered),
@@ -140,19 +133,16 @@ fn map(mut job: Job, target: &Target, shared: &[usize], lowered: &mut Lowered) -
     Ok(())
 }
 
-/// Products: directly, or by way of scratch where sums are cut or an inner level follows.
+/// Products: directly, or by way of scratch where sums are cut.
 fn products(
     mut job: Job,
-    mut choice: Choice,
+    choice: Choice,
     target: &Target,
     shared: &[usize],
     lowered: &mut Lowered,
     product: &dyn Fn(&mut Buffers<'_>, Variant) -> product::Product,
 ) -> Result<(), Refusal> {
-    if !job.kernel.inner.is_empty() {
-        choice.splits = 1;
-    }
-    let scratch = (choice.splits > 1 || !job.kernel.inner.is_empty()).then_some(Place::Scratch(lowered.scratch.len()));
+    let scratch = (choice.splits > 1).then_some(Place::Scratch(lowered.scratch.len()));
     let mut buffers = Buffers::new(&job, shared);
     let built = product(&mut buffers, choice.variant);
     lowered.passes.push(product::lower(&job, buffers, &built, choice, scratch, target)?);
@@ -163,14 +153,4 @@ fn products(
         return map(job, target, shared, lowered);
     }
     Ok(())
-}
-
-/// A job cut in two: its core into scratch, and its body on that.
-fn apart(mut job: Job, lowered: &mut Lowered) -> (Job, Job) {
-    let place = Place::Scratch(lowered.scratch.len());
-    lowered.scratch.push(job.kernel.outer_len() * 4);
-    let core = Job { kernel: matmul::core_only(&job.kernel), inputs: job.inputs.clone(), outputs: vec![place] };
-    job.kernel = matmul::from_scratch(&job.kernel, 1);
-    job.inputs.push(place);
-    (core, job)
 }

@@ -205,41 +205,17 @@ pub(crate) fn append(kernel: &Kernel, body: &mut Vec<Inst>, core: usize) -> Vec<
     kernel.outputs.iter().map(|o| Output { value: o.value + shift, ..o.clone() }).collect()
 }
 
-/// The kernel that reads its core's value (in `splits` parts, to be added up) from an extra input and runs the body.
+/// The kernel that adds up its core's value from `splits` parts in an extra input and runs the body.
 pub(crate) fn from_scratch(kernel: &Kernel, splits: usize) -> Kernel {
-    let dtype = kernel.core_dtype();
     let length = kernel.outer_len();
     let input = kernel.inputs.len();
     let mut inputs = kernel.inputs.clone();
-    inputs.push(Slice { dtype, len: length * splits });
-    let mut body = Vec::new();
-    let mut inner = kernel.inner.clone();
+    inputs.push(Slice { dtype: kernel.core_dtype(), len: length * splits });
     let strides = contiguous_strides(&kernel.outer);
-    let core = if splits == 1 {
-        let view = View { shape: kernel.outer.clone(), strides, offset: 0, mask: None };
-        body.push(Inst::Load { input, layout: Layout::of(view) });
-        0
-    } else {
-        inner = vec![splits];
-        let mut view = View { shape: kernel.outer.clone(), strides, offset: 0, mask: None };
-        view.shape.push(splits);
-        view.strides.push(length as isize);
-        body.push(Inst::Load { input, layout: Layout::of(view) });
-        body.push(Inst::Reduce(Reduction::Sum, 0));
-        1
-    };
-    let outputs = append(kernel, &mut body, core);
-    Kernel { core: Core::Map, outer: kernel.outer.clone(), inner, inputs, body, outputs }
-}
-
-/// The kernel that writes its core's value and nothing else.
-pub(crate) fn core_only(kernel: &Kernel) -> Kernel {
-    let slice = Slice { dtype: kernel.core_dtype(), len: kernel.outer_len() };
-    let view = View::contiguous(&kernel.outer);
-    Kernel {
-        inner: Vec::new(),
-        body: vec![Inst::Core],
-        outputs: vec![Output { value: 0, slice, view, aliases: None }],
-        ..kernel.clone()
-    }
+    let mut view = View { shape: kernel.outer.clone(), strides, offset: 0, mask: None };
+    view.shape.push(splits);
+    view.strides.push(length as isize);
+    let mut body = vec![Inst::Load { input, layout: Layout::of(view) }, Inst::Reduce(Reduction::Sum, 0)];
+    let outputs = append(kernel, &mut body, 1);
+    Kernel { core: Core::Map, outer: kernel.outer.clone(), inner: vec![splits], inputs, body, outputs }
 }
