@@ -112,11 +112,49 @@ impl Sums {
         // Tasks along `after` write whole cache lines.
         let width = if self.before >= 8 { self.after } else { self.after.div_ceil(8).next_multiple_of(16) };
         let columns = self.after.div_ceil(width);
+        let plain = self.is_plain();
         let cost = self.before * self.after * (self.size / 8 + self.count / 2);
         crew.run(self.before * columns, cost, |task, _| {
             let (row, from) = (task / columns, task % columns * width);
-            self.lanes::<T>(job, row, from, (from + width).min(self.after));
+            let to = (from + width).min(self.after);
+            if plain { self.plain_lanes::<T>(job, row, from, to) } else { self.lanes::<T>(job, row, from, to) }
         })
+    }
+
+    /// Whether whole rows along `after` go to one place each and nothing is masked: then addresses are steps.
+    fn is_plain(&self) -> bool {
+        let [index, updates] = [&self.index.1, &self.updates.1];
+        let full = |view: &Box3| view.low == [0; 3] && view.high == [self.before, self.count, self.after];
+        let beside = self.after == 1 || index.strides[2] == 0 && updates.strides[2] == 1;
+        full(index) && full(updates) && beside && i32::try_from(self.size).is_ok()
+    }
+
+    /// As [`Sums::lanes`], where addresses are steps.
+    fn plain_lanes<T: Summed>(&self, job: &Job<'_>, row: usize, from: usize, to: usize) {
+        /// Lanes added at once.
+        const SIDE: usize = 16;
+        let core = job.io.core.get().cast::<T::Sum>().wrapping_add(row * self.size * self.after + from);
+        let start = |view: &Box3, k: usize| view.offset + row as isize * view.strides[0] + k as isize * view.strides[2];
+        let [mut index, mut updates] = [(&self.index, 0), (&self.updates, from)].map(|((_, view), k)| start(view, k));
+        let (numbers, values) =
+            (job.io.inputs[self.index.0].get().cast::<u32>(), job.io.inputs[self.updates.0].get().cast::<T>());
+        // SAFETY: (also below) the core's place holds `before x size x after` sums, these lanes are this task's alone; verified views
+        // give elements inside of the inputs.
+        let sums = |s: usize| unsafe { std::slice::from_raw_parts_mut(core.wrapping_add(s * self.after), to - from) };
+        (0..self.size).for_each(|s| sums(s).fill(T::Sum::default()));
+        for _ in 0..self.count {
+            // SAFETY: as above. A negative number is a large one without its sign.
+            let s = unsafe { *numbers.offset(index) } as usize;
+            if s < self.size {
+                // SAFETY: as above.
+                let x = unsafe { std::slice::from_raw_parts(values.offset(updates), to - from) };
+                let (sums, last) = sums(s).as_chunks_mut::<SIDE>();
+                let (x, rest) = x.as_chunks::<SIDE>();
+                sums.iter_mut().zip(x).for_each(|(sums, x)| (0..SIDE).for_each(|i| sums[i] = T::add(sums[i], x[i])));
+                last.iter_mut().zip(rest).for_each(|(sum, &x)| *sum = T::add(*sum, x));
+            }
+            (index, updates) = (index + self.index.1.strides[1], updates + self.updates.1.strides[1]);
+        }
     }
 
     /// All updates of lanes `from..to` of one `before`.
@@ -137,21 +175,7 @@ impl Sums {
             let inside = (s as usize) < self.size && !(self.signed && (s as i32) < 0);
             inside.then_some(s as usize)
         };
-        let masked = self.updates.1.low[2] != 0 || self.updates.1.high[2] != self.after;
-        let whole = self.index.1.low[2] == 0 && self.index.1.high[2] == self.after;
-        let by_row = whole && (self.index.1.strides[2] == 0 || self.after == 1) && !masked;
         for j in 0..self.count {
-            if by_row {
-                let Some(s) = read(j, 0) else { continue };
-                let Some(at) = self.updates.1.at([row, j, from]) else { continue };
-                let stride = self.updates.1.strides[2];
-                if stride == 1 {
-                    // SAFETY: as above.
-                    let values = unsafe { std::slice::from_raw_parts(updates.offset(at), to - from) };
-                    out(s).iter_mut().zip(values).for_each(|(sum, &x)| *sum = T::add(*sum, x));
-                    continue;
-                }
-            }
             for k in from..to {
                 let Some(s) = read(j, k) else { continue };
                 let Some(at) = self.updates.1.at([row, j, k]) else { continue };
