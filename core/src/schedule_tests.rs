@@ -162,3 +162,12 @@ fn deep_graphs_need_no_deep_stack() {
     let y = x.sum(()).item().expect("value");
     assert!(y.is_finite());
 }
+
+#[test]
+fn rows_of_a_product_and_their_sums_are_stored_in_other_orders() {
+    let device = testing::device();
+    let product = numbers(&[2, 40, 5], &device, 1).matmul(&numbers(&[2, 5, 6], &device, 2));
+    let sums = product.sum(-1);
+    let stored = [product.permute([1, 0, 2]), sums.t(), &sums * 2.0];
+    check(&stored);
+}

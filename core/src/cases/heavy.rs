@@ -60,6 +60,15 @@ fn products() -> Vec<Case> {
         .sum_of(40)
         // In half precision another number may be the largest.
         .values_only(),
+        Case::new("product, sums of its rows, and both in another order", pair(&[2, 40, 5], &[2, 5, 6]), |x| {
+            let y = x[0].matmul(&x[1]);
+            let sums = y.sum(-1);
+            Tensor::cat(
+                &[y.permute([1, 0, 2]), sums.t().unsqueeze(2) * 1.0, (&y - &sums.unsqueeze(2)).permute([1, 0, 2])],
+                2,
+            )
+        })
+        .sum_of(30),
         Case::new("standardised product", pair(&[2, 35, 5], &[2, 5, 6]), |x| {
             let y = x[0].matmul(&x[1]).gelu();
             (&y - &y.mean_keep(-1)) * (y.var_keep(-1, 0) + 0.1).rsqrt()

@@ -58,10 +58,9 @@ pub(crate) fn merge(graph: &Graph, group: &Group, node: usize, alone: &Space, li
     let shape = &graph.nodes[node].shape;
     let len: usize = shape.iter().product();
     if group.core.is_some()
-        && let Some(reordered) = reordered(graph, group, node)
+        && let Some((of, level, view)) = reordered(graph, group, node)
     {
-        let level = if space.inner.is_empty() { Level::Outer } else { Level::Full };
-        return Some(Change { reordered: Some(reordered), ..Change::to(level, None) });
+        return Some(Change { reordered: Some((of, view)), ..Change::to(level, None) });
     }
     if len == space.outer_len() {
         let reshaped = group.core.is_none() && (space.inner.is_empty() || space.is_rows());
@@ -94,9 +93,9 @@ fn rows_of_product(graph: &Graph, group: &Group, core: usize, alone: &Space, lim
     Some(Change { others_in_rows, ..Change::to(Level::Outer, Some(space)) })
 }
 
-/// The store of `group` that `node` is with its axes in another order, and the view that writes it so: attention's heads
+/// The store of `group` that `node` is with its axes in another order, its level, and the view that writes it so: attention's heads
 /// go back to their places while the product's result is in registers.
-fn reordered(graph: &Graph, group: &Group, node: usize) -> Option<(usize, View)> {
+fn reordered(graph: &Graph, group: &Group, node: usize) -> Option<(usize, Level, View)> {
     let mut at = node;
     let input = |at: usize| graph.nodes[at].inputs.first().copied();
     while graph.nodes[at].op == Op::Reshape {
@@ -104,9 +103,11 @@ fn reordered(graph: &Graph, group: &Group, node: usize) -> Option<(usize, View)>
     }
     let shape = graph.nodes[at].shape.clone();
     let mut layout = Layout::contiguous(&shape);
-    let found = loop {
+    let (found, level) = loop {
+        if let Some(&store) = group.stores.iter().find(|s| s.0 == at) {
+            break store;
+        }
         layout = match &graph.nodes[at].op {
-            _ if group.stores.iter().any(|s| s.0 == at) => break at,
             Op::Reshape => layout,
             Op::Permute(axes) => {
                 let x = View::contiguous(&graph.nodes[input(at)?].shape);
@@ -130,7 +131,8 @@ fn reordered(graph: &Graph, group: &Group, node: usize) -> Option<(usize, View)>
         offset: 0,
         mask: None,
     };
-    Some((found, View::contiguous(&[&group.space.outer[..], &group.space.inner].concat()).then(&back)?))
+    let inner: &[usize] = if level == Level::Full { &group.space.inner } else { &[] };
+    Some((found, level, View::contiguous(&[&group.space.outer[..], inner].concat()).then(&back)?))
 }
 
 /// How many leading axes of `shape` make `len` elements; the rest must not be empty.
