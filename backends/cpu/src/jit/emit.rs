@@ -206,15 +206,18 @@ impl<'a> Lanes<'a> {
             let third = self.place(y, ON_THE_WAY[2]);
             self.assembler.vector(asm::MULTIPLY_ADD_231, to, second, third, None);
             self.release(at);
-            self.holds[usize::from(to)] = Some(at);
-            self.register[at] = Some(to);
+            self.hold(at, to);
             return Some(());
         }
         let (first, second) = (self.vector(x, ON_THE_WAY[0]), self.vector(y, ON_THE_WAY[1]));
         let third = self.place(z, ON_THE_WAY[2]);
         self.release(at);
-        let to = self.take(at)?;
-        // `to` was free, or it is `first` or `second`, which end here.
+        // That of a factor which ends here: nothing is moved then.
+        let ended = [first, second].into_iter().find(|&v| self.holds.get(usize::from(v)).is_some_and(Option::is_none));
+        let to = match ended {
+            Some(register) => self.hold(at, register),
+            None => self.take(at)?,
+        };
         let (first, second) = if to == second { (second, first) } else { (first, second) };
         if to != first {
             self.assembler.vector(asm::LOAD, to, 0, Place::Vector(first), None);
@@ -304,8 +307,13 @@ impl<'a> Lanes<'a> {
         if let Some(value) = self.holds[register] {
             self.register[value] = None;
         }
-        self.holds[register] = Some(at);
-        self.register[at] = Some(register as Vector);
-        Some(register as Vector)
+        Some(self.hold(at, register as Vector))
+    }
+
+    /// The result of line `at` goes there.
+    fn hold(&mut self, at: usize, register: Vector) -> Vector {
+        self.holds[usize::from(register)] = Some(at);
+        self.register[at] = Some(register);
+        register
     }
 }
