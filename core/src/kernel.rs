@@ -164,7 +164,7 @@ pub enum Core {
     Matmul(Matmul),
     /// `outer` = shape of the result of the convolution or of its gradient.
     Conv(Conv),
-    /// `outer = [batch.., numbers]`.
+    /// `outer = [batch.., numbers]`, the numbers in one axis or in several.
     Attention(Attention),
     /// `outer = [before, size, after]`: sums of updates.
     Scatter(Scatter),

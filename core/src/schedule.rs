@@ -51,8 +51,11 @@ pub(crate) fn schedule(graph: &Graph, places: &Places, limits: &Limits, fuse: bo
             groups.list.iter_mut().map(|group| group.kernel(&from)).collect();
         match kernels.and_then(|kernels| memory::plan(graph, places, &groups, kernels, limits)) {
             Ok(schedule) => return schedule,
-            // Index arithmetic or the number of bindings cannot express it: give that value a buffer and plan again.
+            // Index arithmetic or the number of bindings cannot express it: give that value a buffer and plan again. What it is a
+            // reshape of has the same numbers, and others may read it, too.
             Err(NeedsBuffer(node)) => {
+                let source = materialize::unreshaped(graph, &groups.stored, node);
+                let node = if groups.stored[source] { node } else { source };
                 assert!(
                     !forced[node],
                     "schedule: node {node} has a buffer and still cannot be read: a defect of anygrad"

@@ -26,25 +26,24 @@ fn check(tensors: &[Tensor]) {
     }
 }
 
+/// What the kernels are called in the plan of what `trace` computes from `x` (outside of it, tensors are only read).
 #[track_caller]
-fn kernels(tensors: &[Tensor]) -> usize {
-    let device = tensors[0].device().clone();
-    let all = tensors.to_vec();
-    let mut program = Program::inference(&device, move |()| all.clone());
-    program.kernels(&()).expect("plan").len()
+fn kernels<R: crate::tensors::Tensors>(x: &[Tensor], trace: impl FnMut(Vec<Tensor>) -> R) -> Vec<String> {
+    let mut program = Program::inference(x[0].device(), trace);
+    program.kernels(&x.to_vec()).expect("plan")
 }
 
 #[test]
 fn a_row_chain_is_one_kernel() {
     let device = testing::device();
-    let x = numbers(&[40, 7], &device, 1).realize().expect("x").clone();
-    let softmax = x.softmax(-1);
-    assert_eq!(kernels(std::slice::from_ref(&softmax)), 1);
-    let centred = &x - &x.mean_keep(-1);
-    let norm = &centred / ((&centred * &centred).mean_keep(-1) + 1e-5).sqrt();
-    assert_eq!(kernels(std::slice::from_ref(&norm)), 1);
-    check(std::slice::from_ref(&norm));
-    check(std::slice::from_ref(&softmax));
+    let x = numbers(&[40, 7], &device, 1);
+    let norm = |x: &Tensor| {
+        let centred = x - &x.mean_keep(-1);
+        &centred / ((&centred * &centred).mean_keep(-1) + 1e-5).sqrt()
+    };
+    assert_eq!(kernels(std::slice::from_ref(&x), |x| x[0].softmax(-1)).len(), 1);
+    assert_eq!(kernels(std::slice::from_ref(&x), |x| norm(&x[0])).len(), 1);
+    check(&[norm(&x), x.softmax(-1)]);
 }
 
 #[test]
@@ -59,10 +58,10 @@ fn movements_are_index_arithmetic() {
 fn products_take_their_epilogue() {
     let device = testing::device();
     let (x, w, b) = (numbers(&[5, 6], &device, 1), numbers(&[4, 6], &device, 2), numbers(&[4], &device, 3));
-    let y = (x.matmul(&w.transpose(0, 1)) + &b).tanh();
-    let (x, w, b) = (x.realize().expect("x"), w.realize().expect("w"), b.realize().expect("b"));
-    assert_eq!(kernels(&[(x.matmul(&w.transpose(0, 1)) + b).tanh()]), 1);
-    check(std::slice::from_ref(&y));
+    let y = |x: &[Tensor]| (x[0].matmul(&x[1].transpose(0, 1)) + &x[2]).tanh();
+    let arguments = [x, w, b];
+    assert_eq!(kernels(&arguments, |x| y(&x)).len(), 1);
+    check(&[y(&arguments)]);
 }
 
 #[test]
@@ -170,4 +169,42 @@ fn rows_of_a_product_and_their_sums_are_stored_in_other_orders() {
     let sums = product.sum(-1);
     let stored = [product.permute([1, 0, 2]), sums.t(), &sums * 2.0];
     check(&stored);
+}
+
+#[test]
+fn parts_of_one_value_are_put_together_by_its_axes_alone() {
+    let device = testing::device();
+    let x = numbers(&[4, 3, 10], &device, 1);
+    // Two halves of each row, side by side in rows of another order.
+    let part = |x: &Tensor, k: usize| x.slice(2, 5 * k..5 * k + 5).permute([1, 0, 2]).reshape([3, 20]);
+    let joined = |x: &Tensor| Tensor::cat(&[part(x, 0), part(x, 1)], 1).exp();
+    assert_eq!(kernels(std::slice::from_ref(&x), |x| joined(&x[0])).len(), 1);
+    check(&[joined(&x)]);
+    // Not all of it, not in this order, not of one value: those are copied.
+    let y = numbers(&[4, 3, 10], &device, 2);
+    check(&[Tensor::cat(&[part(&x, 1), part(&x, 0)], 1), Tensor::cat(&[part(&x, 1), part(&x, 1)], 1)]);
+    check(&[Tensor::cat(&[part(&x, 0), y.slice(2, 5..).permute([1, 0, 2]).reshape([3, 20])], 1)]);
+    check(&[Tensor::cat(&[x.slice(2, 0..2), x.slice(2, 2..4), x.slice(2, 4..6)], 0)]);
+}
+
+#[test]
+fn gradients_of_heads_go_back_to_their_places_without_a_copy() {
+    let device = testing::device();
+    let (batch, time, heads, width) = (2, 48, 3, 4);
+    let x = numbers(&[batch, time, 8], &device, 1);
+    let weight = numbers(&[3 * heads * width, 8], &device, 2);
+    let gradients = |x: &Tensor, weight: &Tensor| {
+        let all = x.matmul(&weight.t());
+        let part = |k: usize| {
+            let size = heads * width;
+            let part = all.slice(2, k * size..(k + 1) * size);
+            part.reshape([batch as isize, time as isize, heads as isize, width as isize]).permute([0, 2, 1, 3])
+        };
+        let y = part(0).attend(&part(1), &part(2), true, 0.5);
+        y.square().sum(()).gradients(&[x, weight])
+    };
+    let names = kernels(&[x.clone(), weight.clone()], |x| gradients(&x[0], &x[1]));
+    assert!(names.iter().any(|name| name.contains("attention gradient, permute")), "{names:?}");
+    assert!(names.iter().all(|name| !name.starts_with("copy") && !name.starts_with("reshape")), "{names:?}");
+    check(&gradients(&x, &weight));
 }

@@ -10,6 +10,7 @@ use crate::graph::Node;
 use crate::hash::{Map, hash};
 use crate::op::Op;
 use crate::scalar::{Binary, Unary};
+use crate::view::{Layout, View};
 
 /// A list of nodes that merges what is equal.
 #[derive(Debug, Default)]
@@ -55,6 +56,15 @@ impl Builder {
                 _ => {}
             }
         }
+        if node.op == Op::Concat
+            && let Some((whole, sorted, axes)) = self.joined(&node)
+        {
+            let dtype = node.dtype;
+            let shape = axes.iter().map(|&a| sorted[a]).collect();
+            let whole = self.push(Node { op: Op::Reshape, inputs: vec![whole], shape: sorted, dtype }, place);
+            let moved = self.push(Node { op: Op::Permute(axes), inputs: vec![whole], shape, dtype }, place);
+            return self.push(Node { op: Op::Reshape, inputs: vec![moved], ..node }, place);
+        }
         let number = self.nodes.len();
         let known = *self.known.entry(hash(&node)).or_insert(number);
         if known < number && self.nodes[known] == node {
@@ -77,6 +87,46 @@ impl Builder {
         let [a, b] = self.nodes[node.inputs[0]].inputs[..] else { return node.inputs[0] };
         let inputs = vec![swapped(self, b), swapped(self, a)];
         self.push(Node { op: Op::Matmul, inputs, shape: node.shape, dtype: node.dtype }, place)
+    }
+
+    /// What a concatenation is if its parts are one value's, evenly apart and all of it (gradients of attention, by heads): that value
+    /// in this shape, with these axes. Nothing is copied then.
+    fn joined(&self, node: &Node) -> Option<(usize, Vec<usize>, Vec<usize>)> {
+        let (whole, first) = self.part_of(node.inputs[0])?;
+        let mut step = None;
+        for (k, &part) in node.inputs.iter().enumerate().skip(1) {
+            let (of, view) = self.part_of(part)?;
+            let apart = view.offset.checked_sub(first.offset)?;
+            let step = *step.get_or_insert(apart);
+            if of != whole || view.shape != first.shape || view.strides != first.strides || apart != k as isize * step {
+                return None;
+            }
+        }
+        let shape = [&[node.inputs.len()], &first.shape[..]].concat();
+        let strides = [&[step?], &first.strides[..]].concat();
+        let mut sorted: Vec<usize> = (0..shape.len()).collect();
+        sorted.sort_by_key(|&a| std::cmp::Reverse(strides[a]));
+        let mut axes = vec![0; shape.len()];
+        sorted.iter().enumerate().for_each(|(place, &axis)| axes[axis] = place);
+        let view = View { shape, strides, offset: first.offset, mask: None }.permute(&sorted);
+        (view.is_contiguous() && view.len() == self.nodes[whole].len()).then_some((whole, view.shape, axes))
+    }
+
+    /// The value that a node is a part of, in another order of axes perhaps, and where in it.
+    fn part_of(&self, node: usize) -> Option<(usize, View)> {
+        let mut at = node;
+        let mut layout = Layout::contiguous(&self.nodes[node].shape);
+        loop {
+            let x = &self.nodes[at];
+            let input = || View::contiguous(&self.nodes[x.inputs[0]].shape);
+            layout = match &x.op {
+                Op::Reshape => layout,
+                Op::Permute(axes) => layout.then_view(&input().permute(axes)),
+                Op::Slice(ranges) => layout.then_view(&input().slice(ranges)),
+                _ => return Some((at, layout.split()?)).filter(|(_, view)| view.mask.is_none()),
+            };
+            at = x.inputs[0];
+        }
     }
 
     /// Number of nodes so far.

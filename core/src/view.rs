@@ -389,6 +389,35 @@ impl Layout {
         Some(at)
     }
 
+    /// Axes that run over the end of an axis of a chain's second view, and the size of that: split there, the axis carries no
+    /// more and the two views can be one.
+    pub(crate) fn carries(&self) -> Vec<(usize, usize)> {
+        let [first, second, ..] = self.views() else { return Vec::new() };
+        let steps = contiguous_strides(&second.shape);
+        let carry = |(axis, (&stride, &size)): (usize, (&isize, &usize))| {
+            let under = (0..steps.len()).find(|&t| steps[t] == stride.abs() && second.shape[t] > 1)?;
+            let inner = second.shape[under];
+            (inner < size && size % inner == 0).then_some((axis, inner))
+        };
+        first.strides.iter().zip(&first.shape).enumerate().filter_map(carry).collect()
+    }
+
+    /// The same map with axes split until it is one view, if it becomes one.
+    pub(crate) fn split(mut self) -> Option<View> {
+        loop {
+            let carries = self.carries();
+            if carries.is_empty() {
+                return self.single().cloned();
+            }
+            let mut shape = self.shape().to_vec();
+            for &(axis, inner) in carries.iter().rev() {
+                shape[axis] /= inner;
+                shape.insert(axis + 1, inner);
+            }
+            self = Layout::contiguous(&shape).then(&self);
+        }
+    }
+
     /// `self` first, then `next`: views are joined where one can express two.
     #[must_use]
     pub fn then(&self, next: &Layout) -> Layout {

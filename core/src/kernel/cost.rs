@@ -1,6 +1,24 @@
 //! How much a kernel computes, for people and for choices.
 
+use std::sync::Arc;
+
 use crate::kernel::{Core, Inst, Kernel};
+use crate::op::Op;
+
+impl Core {
+    /// The operation's name; nothing for a map.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        Some(match self {
+            Core::Map => return None,
+            Core::Matmul(_) => Op::Matmul.name(),
+            Core::Conv(p) => Op::Conv(p.kind, Arc::new(p.geometry.clone())).name(),
+            Core::Attention(p) => Op::Attention(p.kind, Arc::new(p.geometry.clone())).name(),
+            Core::Scatter(_) => Op::ScatterAdd(0).name(),
+            Core::Argsort { descending, .. } => Op::Argsort { descending: *descending }.name(),
+            Core::CumulativeSum { .. } => Op::CumulativeSum(0).name(),
+        })
+    }
+}
 
 impl Kernel {
     /// Floating-point operations: two per product and sum of a core, one per instruction and element of the body.

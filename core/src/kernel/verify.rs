@@ -234,9 +234,9 @@ impl Kernel {
         let found = p.operands.len();
         ensure(found == sizes.len(), || format!("core: {found} operands, not {}", sizes.len()))?;
         ensure(p.geometry.keys > 0, || "core: there is no key".into())?;
-        let mut shape = p.batch.clone();
-        shape.push(p.geometry.length(p.kind));
-        ensure(self.outer == shape, || format!("core: outer is {:?}, not {shape:?}", self.outer))?;
+        let length = p.geometry.length(p.kind);
+        let fits = self.outer.strip_prefix(&p.batch[..]).is_some_and(|rest| rest.iter().product::<usize>() == length);
+        ensure(fits, || format!("core: outer is {:?}, not {:?} and axes of {length} numbers", self.outer, p.batch))?;
         let mut types = Vec::new();
         for (operand, size) in p.operands.iter().zip(sizes) {
             let slice = self.inputs.get(operand.input).ok_or("core: an operand is not among the inputs")?;

@@ -8,7 +8,7 @@ use crate::kernel::{Core, Inst, Kernel, Output, Reg, Slice};
 use crate::schedule::emit::{Emitted, Emitter, NeedsBuffer};
 use crate::schedule::group::{Group, Level, Space};
 use crate::schedule::heavy;
-use crate::view::{Layout, View, contiguous_strides};
+use crate::view::{Layout, View};
 
 /// What every kernel of a plan is written from.
 #[derive(Clone, Copy, Debug)]
@@ -150,21 +150,9 @@ impl Draft {
         self.used_layouts().map(|layout| layout.views().len() - 1).sum()
     }
 
-    /// Axes of the space that run over the end of an axis of a chain's second view, and the size of that: split there, the
-    /// axis carries no more and the two views can be one.
+    /// Where the space must be split for chains of views to become one.
     fn carries(&self) -> Vec<(usize, usize)> {
-        let mut found = Vec::new();
-        for layout in self.used_layouts() {
-            let [first, second, ..] = layout.views() else { continue };
-            let steps = contiguous_strides(&second.shape);
-            for (axis, (&stride, &size)) in first.strides.iter().zip(&first.shape).enumerate() {
-                let under = (0..steps.len()).find(|&t| steps[t] == stride.abs() && second.shape[t] > 1);
-                let inner = under.map_or(size, |t| second.shape[t]);
-                if inner < size && size % inner == 0 {
-                    found.push((axis, inner));
-                }
-            }
-        }
+        let mut found: Vec<_> = self.used_layouts().flat_map(Layout::carries).collect();
         found.sort_unstable();
         found.dedup_by_key(|split| split.0);
         found

@@ -141,7 +141,10 @@ impl Binder<'_> {
             });
             match halves.flatten() {
                 Some([first, second]) if longest(&first) < length => pending.extend([second, first]),
-                _ => steps.push(Step { label: label(self.graph, self.places, &targets), ..bind(part.kernel, bound) }),
+                _ => {
+                    let label = label(self.graph, self.places, &part.kernel.core, &targets);
+                    steps.push(Step { label, ..bind(part.kernel, bound) });
+                }
             }
         }
     }
@@ -325,8 +328,11 @@ fn move_input(kernel: &mut Kernel, input: usize, by: isize) {
 }
 
 /// What the kernel computes, and the user's line that asked for it.
-fn label(graph: &Graph, places: &Places, targets: &[usize]) -> String {
-    let names: Vec<&str> = targets.iter().filter_map(|&t| graph.nodes.get(t)).map(|n| n.op.name()).collect();
+fn label(graph: &Graph, places: &Places, core: &Core, targets: &[usize]) -> String {
+    let mut names: Vec<&str> = targets.iter().filter_map(|&t| graph.nodes.get(t)).map(|n| n.op.name()).collect();
+    if let Some(core) = core.name().filter(|core| !names.contains(core)) {
+        names.insert(0, core);
+    }
     if names.is_empty() {
         return "copy".into();
     }

@@ -58,9 +58,9 @@ pub(crate) fn merge(graph: &Graph, group: &Group, node: usize, alone: &Space, li
     let shape = &graph.nodes[node].shape;
     let len: usize = shape.iter().product();
     if group.core.is_some()
-        && let Some((of, level, view)) = reordered(graph, group, node)
+        && let Some((of, level, space, view)) = reordered(graph, group, node)
     {
-        return Some(Change { reordered: Some((of, view)), ..Change::to(level, None) });
+        return Some(Change { reordered: Some((of, view)), ..Change::to(level, space) });
     }
     if len == space.outer_len() {
         let reshaped = group.core.is_none() && (space.inner.is_empty() || space.is_rows());
@@ -93,46 +93,49 @@ fn rows_of_product(graph: &Graph, group: &Group, core: usize, alone: &Space, lim
     Some(Change { others_in_rows, ..Change::to(Level::Outer, Some(space)) })
 }
 
-/// The store of `group` that `node` is with its axes in another order, its level, and the view that writes it so: attention's heads
-/// go back to their places while the product's result is in registers.
-fn reordered(graph: &Graph, group: &Group, node: usize) -> Option<(usize, Level, View)> {
+/// The store of `group` that `node` is with its axes in another order, its level, the space in which that can be said, if it is another
+/// one, and the view that writes it so: attention's heads go back to their places while results are in registers or in cache.
+fn reordered(graph: &Graph, group: &Group, node: usize) -> Option<(usize, Level, Option<Space>, View)> {
     let mut at = node;
     let input = |at: usize| graph.nodes[at].inputs.first().copied();
-    while graph.nodes[at].op == Op::Reshape {
-        at = input(at)?;
-    }
-    let shape = graph.nodes[at].shape.clone();
-    let mut layout = Layout::contiguous(&shape);
+    let mut layout = Layout::contiguous(&graph.nodes[node].shape);
     let (found, level) = loop {
         if let Some(&store) = group.stores.iter().find(|s| s.0 == at) {
             break store;
         }
         layout = match &graph.nodes[at].op {
             Op::Reshape => layout,
-            Op::Permute(axes) => {
-                let x = View::contiguous(&graph.nodes[input(at)?].shape);
-                layout.then(&Layout::of(x.permute(axes)))
-            }
+            Op::Permute(axes) => layout.then_view(&View::contiguous(&graph.nodes[input(at)?].shape).permute(axes)),
             _ => return None,
         };
         at = input(at)?;
     };
-    let view = layout.single()?;
+    let view = layout.split()?;
     if group.reordered.contains_key(&found) || view.is_contiguous() || view.is_empty() {
         return None;
     }
     // The view says where each of the node's elements lies in the store; its axes sorted by stride say the reverse.
-    let target = contiguous_strides(&shape);
-    let mut axes: Vec<usize> = (0..shape.len()).collect();
+    let target = contiguous_strides(&view.shape);
+    let mut axes: Vec<usize> = (0..view.shape.len()).collect();
     axes.sort_by_key(|&a| std::cmp::Reverse(view.strides[a]));
     let back = View {
-        shape: axes.iter().map(|&a| shape[a]).collect(),
+        shape: axes.iter().map(|&a| view.shape[a]).collect(),
         strides: axes.iter().map(|&a| target[a]).collect(),
         offset: 0,
         mask: None,
     };
-    let inner: &[usize] = if level == Level::Full { &group.space.inner } else { &[] };
-    Some((found, level, View::contiguous(&[&group.space.outer[..], inner].concat()).then(&back)?))
+    let space = &group.space;
+    let inner: &[usize] = if level == Level::Full { &space.inner } else { &[] };
+    if let Some(view) = View::contiguous(&[&space.outer[..], inner].concat()).then(&back) {
+        return Some((found, level, None, view));
+    }
+    // Only the numbers of attention, parts and matrices in one axis, may be several axes.
+    let Op::Attention(..) = graph.nodes[found].op else { return None };
+    let finer = refine(&space.outer, &back.shape)?;
+    let batch = graph.nodes[found].shape.len() - 1;
+    let fits = finer.starts_with(&graph.nodes[found].shape[..batch]) && group.reordered.is_empty();
+    let view = View::contiguous(&finer).then(&back).filter(|_| fits)?;
+    Some((found, level, Some(Space::rows(finer, Vec::new())), view))
 }
 
 /// How many leading axes of `shape` make `len` elements; the rest must not be empty.
