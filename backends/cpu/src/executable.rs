@@ -7,6 +7,7 @@ use anygrad_core::backend::{Binding, Buffer, Executable, Plan, Slot};
 use anygrad_core::{Error, Result};
 
 use crate::Device;
+use crate::carry::{self, CARRIED};
 use crate::crew::Shared;
 use crate::memory::{ALIGNMENT, Bytes};
 use crate::step::Step;
@@ -17,8 +18,9 @@ pub(crate) struct CpuExecutable {
     device: Arc<Device>,
     plan: Arc<Plan>,
     steps: Vec<Step>,
-    /// All steps' bindings, one after the other.
+    /// All steps' bindings, one after the other, and where each step's begin.
     bindings: Vec<Binding>,
+    firsts: Vec<usize>,
     slabs: Vec<Bytes>,
     /// Least length of each external buffer.
     external_bytes: Vec<usize>,
@@ -40,8 +42,8 @@ impl CpuExecutable {
         let mut external_bytes = vec![0; plan.externals];
         let mut written = vec![false; plan.externals];
         let (mut steps, mut bindings) = (Vec::with_capacity(plan.steps.len()), Vec::new());
+        let mut firsts = Vec::with_capacity(plan.steps.len());
         let mut crew = device.turn();
-        let (mut each, mut shared) = (0, 0);
         for step in &plan.steps {
             let wrong = |message: String| Error::Backend {
                 device: "cpu".to_string(),
@@ -56,20 +58,20 @@ impl CpuExecutable {
                     written[external] |= number >= step.kernel.inputs.len();
                 }
             }
-            let prepared = Step::new(&step.kernel, crew.threads());
-            each = each.max(prepared.scratch());
-            shared = shared.max(prepared.shared());
-            steps.push(prepared);
+            steps.push(Step::new(&step.kernel, crew.threads()));
+            firsts.push(bindings.len());
             bindings.extend_from_slice(&step.bindings);
         }
-        crew.reserve(each, shared)?;
+        carry::choose(&plan, &mut steps)?;
+        let most = |bytes: fn(&Step) -> usize| steps.iter().map(bytes).max().unwrap_or(0);
+        crew.reserve(most(Step::scratch), most(Step::shared))?;
         drop(crew);
         let slabs = plan.slabs.iter().map(|&bytes| Bytes::new(bytes, "a program")).collect::<Result<_>>()?;
         let places = Mutex::new(Places {
             bindings: Vec::with_capacity(bindings.len()),
             externals: Vec::with_capacity(plan.externals),
         });
-        Ok(CpuExecutable { device, plan, steps, bindings, slabs, external_bytes, written, places })
+        Ok(CpuExecutable { device, plan, steps, bindings, firsts, slabs, external_bytes, written, places })
     }
 
     fn locate(&self, external: &[Buffer], places: &mut Places) -> Result<()> {
@@ -131,11 +133,11 @@ impl CpuExecutable {
         let mut crew = self.device.turn();
         let mut places = self.places.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.locate(external, &mut places)?;
-        let mut rest = &places.bindings[..];
         for (number, step) in self.steps.iter().enumerate() {
-            let (mine, others) = rest.split_at(step.bindings());
-            rest = others;
-            if !step.run(&mut crew, mine) {
+            let of = |number: usize| &places.bindings[self.firsts[number]..][..self.steps[number].bindings()];
+            let carried: [_; CARRIED] =
+                std::array::from_fn(|k| step.carries.get(k).and_then(|&other| self.steps[other].carried(of(other))));
+            if !step.run(&mut crew, of(number), &carried) {
                 return Err(Error::Backend {
                     device: "cpu".to_string(),
                     what: format!("running a kernel of '{}'", self.plan.steps[number].label),

@@ -5,6 +5,7 @@
 //! finishes before it returns; a device runs one plan at a time (its *turn*), which is what makes its shared memory sound.
 //! Same device, same seed: same bits, whatever the threads' timing.
 
+mod carry;
 mod crew;
 mod executable;
 mod heavy;

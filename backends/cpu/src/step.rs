@@ -6,8 +6,12 @@
 use anygrad_core::DType;
 use anygrad_core::kernel::{Core, Inst, Kernel};
 
+use anygrad_core::Result;
+
+use crate::carry::{CARRIED, Carried};
 use crate::crew::{Crew, Shared};
 use crate::heavy::{self, Heavy};
+use crate::memory::Bytes;
 use crate::tile::{Io, Program, prepare};
 
 /// See the head of this file.
@@ -22,6 +26,12 @@ pub(crate) struct Step {
     target: Option<usize>,
     /// Bytes of the workspace that hold the core's values, where no output does.
     core_bytes: usize,
+    /// Steps whose sums this one takes on, the rows of their parts, and bytes of scratch that they need.
+    pub(crate) carries: Vec<usize>,
+    part: Option<usize>,
+    carried_scratch: usize,
+    /// Where an earlier step leaves this one's sums, part by part, if it takes them on.
+    partials: Option<Bytes>,
 }
 
 impl Step {
@@ -38,7 +48,39 @@ impl Step {
         } else {
             0
         };
-        Step { inputs: kernel.inputs.len(), outputs: kernel.outputs.len(), heavy, body, target, core_bytes }
+        let (inputs, outputs) = (kernel.inputs.len(), kernel.outputs.len());
+        Step {
+            inputs,
+            outputs,
+            heavy,
+            body,
+            target,
+            core_bytes,
+            carries: Vec::new(),
+            part: None,
+            carried_scratch: 0,
+            partials: None,
+        }
+    }
+
+    /// What this step sums up, if an earlier one could do that.
+    pub(crate) fn sums(&self) -> Option<&Program> {
+        self.body.as_ref().filter(|body| self.heavy.is_none() && body.parts().is_some())
+    }
+
+    /// Lets this step take on the sums of step `other`, of that number, if its tasks compute whole parts of rows.
+    pub(crate) fn carry(&mut self, other: &mut Step, number: usize) -> Result<()> {
+        let Some(sums) = other.sums() else { return Ok(()) };
+        let part = sums.parts().unwrap_or(1);
+        // One size of parts, so that all are taken up together.
+        let room = self.carries.len() < CARRIED && self.part.is_none_or(|known| known == part);
+        if room && self.heavy.as_mut().is_some_and(|heavy| heavy.align(sums.table(), part)) {
+            self.part = Some(part);
+            self.carries.push(number);
+            self.carried_scratch = self.carried_scratch.max(sums.scratch);
+            other.partials = Some(Bytes::new(sums.shared, "sums over rows")?);
+        }
+        Ok(())
     }
 
     /// Number of bindings.
@@ -48,8 +90,20 @@ impl Step {
 
     /// Bytes of scratch that each thread needs.
     pub(crate) fn scratch(&self) -> usize {
-        let body = self.body.as_ref().map_or(0, |body| body.scratch.next_multiple_of(64));
-        body + self.heavy.as_ref().map_or(0, Heavy::scratch)
+        self.room() + self.heavy.as_ref().map_or(0, Heavy::scratch)
+    }
+
+    /// Those for the body and for carried sums.
+    fn room(&self) -> usize {
+        self.body.as_ref().map_or(0, |body| body.scratch).max(self.carried_scratch).next_multiple_of(64)
+    }
+
+    /// What another step takes on of this one, whose bindings begin at `places[0]`.
+    pub(crate) fn carried<'a>(&'a self, places: &'a [Shared<u8>]) -> Option<Carried<'a>> {
+        let memory = Shared(self.partials.as_ref()?.start());
+        let sums = self.body.as_ref()?;
+        let (inputs, outputs) = places[..self.bindings()].split_at(self.inputs);
+        Some(Carried { sums, io: Io { inputs, outputs, core: memory }, memory })
     }
 
     /// Bytes of shared workspace.
@@ -59,7 +113,10 @@ impl Step {
     }
 
     /// Runs the kernel on buffers given by their first bytes. False if a task panicked.
-    pub(crate) fn run(&self, crew: &mut Crew, places: &[Shared<u8>]) -> bool {
+    pub(crate) fn run(&self, crew: &mut Crew, places: &[Shared<u8>], carried: &[Option<Carried<'_>>]) -> bool {
+        if let Some(own) = self.carried(places) {
+            return own.sums.join_parts(crew, &own.io, own.memory);
+        }
         let (inputs, outputs) = places.split_at(self.inputs);
         let core = self.target.map_or(crew.shared(), |output| outputs[output]);
         let io = Io { inputs, outputs, core };
@@ -68,8 +125,7 @@ impl Step {
             (None, Some(body)) => body.run(crew, &io),
             (Some(heavy), body) => {
                 let extra = Shared(crew.shared().get().wrapping_add(self.core_bytes));
-                let room = body.as_ref().map_or(0, |body| body.scratch.next_multiple_of(64));
-                heavy.run(crew, &heavy::Job { io: &io, extra, room, body: body.as_ref() })
+                heavy.run(crew, &heavy::Job { io: &io, extra, room: self.room(), body: body.as_ref(), carried })
             }
         }
     }
@@ -78,7 +134,8 @@ impl Step {
     pub(crate) fn explain(&self) -> String {
         let heavy = self.heavy.as_ref().map_or_else(|| "map".to_string(), Heavy::explain);
         let body = self.body.as_ref().map_or_else(|| "no body".to_string(), Program::explain);
-        format!("{heavy}; {body}")
+        let carries = self.carries.iter().map(|step| format!("; takes on the sums of {step}")).collect::<String>();
+        format!("{heavy}; {body}{carries}")
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Product {
     /// Elements of the f32 copies of f16 operands.
     widened: [usize; 2],
     way: Way,
+    /// Blocks of rows are cut at multiples of this.
+    part: usize,
     batches: usize,
     /// Estimated nanoseconds of one matrix.
     nanoseconds: usize,
@@ -57,7 +59,25 @@ impl Product {
             Way::Rows((CACHED / p.n.max(1)).min(p.m.div_ceil(parts)).max(1))
         };
         let dtype = kernel.inputs[p.a.input].dtype;
-        Product { p: p.clone(), dtype, widened: [half(&p.a), half(&p.b)], way, batches, nanoseconds }
+        Product { p: p.clone(), dtype, widened: [half(&p.a), half(&p.b)], way, part: 1, batches, nanoseconds }
+    }
+
+    /// See [`super::Heavy::align`].
+    pub(super) fn align(&mut self, table: [usize; 2], part: usize) -> bool {
+        let fits = self.batches == 1
+            && table == [self.p.m, self.p.n]
+            && match self.way {
+                // Where results are finished after the product, any part will do; else blocks hardly grow by whole ones.
+                Way::Matrices(_) | Way::Long(_) => true,
+                Way::Grid(rows, columns) => columns > 1 || self.p.m.div_ceil(rows) >= part,
+                Way::Rows(rows) => rows >= part,
+            };
+        match &mut self.way {
+            Way::Grid(_, 1) if fits => self.part = part,
+            Way::Rows(rows) if fits => *rows -= *rows % part,
+            _ => {}
+        }
+        fits
     }
 
     /// Bytes per thread, for packed operands.
@@ -139,7 +159,7 @@ impl Product {
                 job.finish(scratch, task * per_task * m * n, end * m * n);
             }),
             Way::Grid(rows, columns) => {
-                let (height, width) = (m.div_ceil(rows), n.div_ceil(columns));
+                let (height, width) = (m.div_ceil(rows).next_multiple_of(self.part), n.div_ceil(columns));
                 let per_batch = rows * columns;
                 let ran = crew.run(self.batches * per_batch, total, |task, scratch| {
                     let (batch, block) = (task / per_batch, task % per_batch);

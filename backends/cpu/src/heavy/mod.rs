@@ -21,6 +21,7 @@ mod winograd;
 use anygrad_core::DType;
 use anygrad_core::kernel::{Core, Kernel};
 
+use crate::carry::Carried;
 use crate::crew::{Crew, Shared};
 use crate::tile::{Io, Program};
 
@@ -35,13 +36,34 @@ pub(crate) struct Job<'a> {
     /// Bytes at the start of each thread's scratch that belong to the body.
     pub(crate) room: usize,
     pub(crate) body: Option<&'a Program>,
+    /// What is summed up over rows of the results as soon as these are there.
+    pub(crate) carried: &'a [Option<Carried<'a>>],
 }
 
 impl Job<'_> {
     /// Runs the body over finished points on this thread.
     pub(crate) fn finish(&self, scratch: *mut u8, start: usize, end: usize) {
-        if let Some(body) = self.body {
-            body.run_range(self.io, scratch, start, end);
+        let [rows, columns] = self.block(start, end);
+        for from in (start..end).step_by(rows.max(1)) {
+            let to = end.min(from + rows);
+            if let Some(body) = self.body {
+                body.run_range(self.io, scratch, from, to);
+            }
+            self.carry(scratch, from / columns, to / columns);
+        }
+    }
+
+    /// So many points at a time, and how many of them are a row: parts of carried sums are taken up while they are in cache.
+    fn block(&self, start: usize, end: usize) -> [usize; 2] {
+        self.carried.iter().flatten().next().map_or([end - start, 1], |carried| {
+            let [_, columns] = carried.sums.table();
+            [carried.sums.parts().unwrap_or(1) * columns, columns]
+        })
+    }
+
+    fn carry(&self, scratch: *mut u8, from: usize, to: usize) {
+        for carried in self.carried.iter().flatten() {
+            carried.sums.sum_parts(&carried.io, scratch, carried.memory, from, to);
         }
     }
 
@@ -51,11 +73,20 @@ impl Job<'_> {
         if let Some(body) = self.body {
             body.run_range(&io, scratch, start, end);
         }
+        self.carry(scratch, start, end);
     }
 
     /// Runs the body over all points.
     pub(crate) fn finish_all(&self, crew: &mut Crew) -> bool {
-        self.body.is_none_or(|body| body.run(crew, self.io))
+        let Some(carried) = self.carried.iter().flatten().next() else {
+            return self.body.is_none_or(|body| body.run(crew, self.io));
+        };
+        let points = carried.sums.table().iter().product::<usize>();
+        let [block, _] = self.block(0, points);
+        let cost = carried.sums.nanoseconds + self.body.map_or(0, |body| body.nanoseconds);
+        crew.run(points.div_ceil(block), cost, |task, scratch| {
+            self.finish(scratch, task * block, points.min((task + 1) * block));
+        })
     }
 }
 
@@ -82,6 +113,14 @@ impl Heavy {
             Core::CumulativeSum { input } => Heavy::Scan(scan::Scan::new(kernel, *input)),
             // A map has no core: an empty scan does nothing.
             Core::Map => Heavy::Scan(scan::Scan::nothing()),
+        }
+    }
+
+    /// Makes every task's rows whole parts of so many rows, if this computes such a table row by row.
+    pub(crate) fn align(&mut self, table: [usize; 2], part: usize) -> bool {
+        match self {
+            Heavy::Matmul(product) => product.align(table, part),
+            _ => false,
         }
     }
 

@@ -2,7 +2,7 @@
 //! phases of split stages.
 
 use super::execute::{self, Tile};
-use super::{Op, Program, Shape, What, reduce};
+use super::{Op, Program, Shape, Source, What, reduce};
 use crate::crew::{Crew, Shared};
 
 /// The buffers of one kernel: first elements of its slices.
@@ -98,60 +98,78 @@ impl Program {
     }
 
     /// Every stage in tasks of one tile of `outer` and one chunk of `inner`; after each stage the chunks' partial results
-    /// are joined in order. Results of reductions lie in the shared workspace: `[accumulator][chunks + 1][outer]`.
+    /// are joined in order.
     fn run_split(&self, chunk: usize, crew: &mut Crew, io: &Io<'_>) -> bool {
         let (tiles, chunks) = (self.outer.div_ceil(self.rows), self.inner.div_ceil(chunk));
-        let shared = Shared(crew.shared().get().cast::<(u64, i32)>());
-        let outer = self.outer;
-        let place = move |accumulator: usize, part: usize, point: usize| {
-            shared.get().wrapping_add((accumulator * (chunks + 1) + part) * outer + point)
-        };
+        let partials = self.partials(crew.shared());
         let cost = self.nanoseconds / self.stages.len().max(1);
         for stage in 0..self.stages.len() {
             if self.stages[stage].each.is_empty() {
                 continue;
             }
             let ran = crew.run(tiles * chunks, cost, |task, scratch| {
-                let (at, part) = (task / chunks * self.rows, task % chunks);
-                let mut tile = Tile::new(self, io, scratch);
-                self.outer_tile(&mut tile, at, self.rows.min(outer - at));
-                self.replay(&mut tile, stage, |accumulator, point| place(accumulator, chunks, point));
-                self.steps(&mut tile, stage, part * chunk, ((part + 1) * chunk).min(self.inner));
-                for (number, a) in self.accumulators.iter().enumerate().filter(|(_, a)| a.stage == stage) {
-                    reduce::settle(&tile, a);
-                    for lane in 0..tile.outer_lanes {
-                        put(place(number, part, at + lane), reduce::partial(&tile, a, lane));
-                    }
-                }
+                self.part(io, scratch, partials, (stage, task / chunks * self.rows, task % chunks));
             });
             if !ran {
                 return false;
             }
-            for (number, a) in self.accumulators.iter().enumerate().filter(|(_, a)| a.stage == stage) {
-                for point in 0..outer {
-                    let parts = (1..chunks).map(|part| get(place(number, part, point)));
-                    let joined = parts.fold(get(place(number, 0, point)), |sum, next| reduce::join(a, sum, next));
-                    put(place(number, chunks, point), joined);
-                }
+            self.join(partials, stage);
+        }
+        self.conclude(crew, io, partials)
+    }
+
+    /// Partial results in memory that has room for them.
+    fn partials(&self, memory: Shared<u8>) -> Partials {
+        let chunks = self.chunk.map_or(1, |chunk| self.inner.div_ceil(chunk));
+        Partials { start: Shared(memory.get().cast()), chunks, outer: self.outer }
+    }
+
+    /// One chunk of a stage, for the tile of `outer` that begins at `at`.
+    fn part(&self, io: &Io<'_>, scratch: *mut u8, partials: Partials, (stage, at, part): (usize, usize, usize)) {
+        let chunk = self.chunk.unwrap_or(self.inner);
+        let mut tile = Tile::new(self, io, scratch);
+        self.outer_tile(&mut tile, at, self.rows.min(self.outer - at));
+        self.replay(&mut tile, stage, partials);
+        self.steps(&mut tile, stage, part * chunk, ((part + 1) * chunk).min(self.inner));
+        for (number, a) in self.accumulators.iter().enumerate().filter(|(_, a)| a.stage == stage) {
+            reduce::settle(&tile, a);
+            for lane in 0..tile.outer_lanes {
+                partials.put(number, part, at + lane, reduce::partial(&tile, a, lane));
             }
         }
-        crew.run(tiles, 0, |task, scratch| {
+    }
+
+    /// Joins the partial results of a stage.
+    fn join(&self, partials: Partials, stage: usize) {
+        for (number, a) in self.accumulators.iter().enumerate().filter(|(_, a)| a.stage == stage) {
+            for point in 0..self.outer {
+                let parts = (1..partials.chunks).map(|part| partials.get(number, part, point));
+                let joined = parts.fold(partials.get(number, 0, point), |sum, next| reduce::join(a, sum, next));
+                partials.put(number, partials.chunks, point, joined);
+            }
+        }
+    }
+
+    /// What follows the last stage.
+    fn conclude(&self, crew: &mut Crew, io: &Io<'_>, partials: Partials) -> bool {
+        crew.run(self.outer.div_ceil(self.rows), 0, |task, scratch| {
             let at = task * self.rows;
             let mut tile = Tile::new(self, io, scratch);
-            self.outer_tile(&mut tile, at, self.rows.min(outer - at));
-            self.replay(&mut tile, self.stages.len() - 1, |accumulator, point| place(accumulator, chunks, point));
+            self.outer_tile(&mut tile, at, self.rows.min(self.outer - at));
+            self.replay(&mut tile, self.stages.len() - 1, partials);
             execute::run(&mut tile, &self.after);
         })
     }
 
     /// Brings the outer registers of stages up to `stage` back, with the finished reductions of those before it.
-    fn replay(&self, tile: &mut Tile<'_>, stage: usize, result: impl Fn(usize, usize) -> *mut (u64, i32)) {
+    fn replay(&self, tile: &mut Tile<'_>, stage: usize, partials: Partials) {
         for (earlier, code) in self.stages.iter().enumerate().take(stage + 1) {
             execute::run(tile, &code.before);
             if earlier < stage {
                 for (number, a) in self.accumulators.iter().enumerate().filter(|(_, a)| a.stage == earlier) {
                     for lane in 0..tile.outer_lanes {
-                        reduce::conclude(tile, a, lane, get(result(number, tile.outer_start + lane)));
+                        let joined = partials.get(number, partials.chunks, tile.outer_start + lane);
+                        reduce::conclude(tile, a, lane, joined);
                     }
                 }
             }
@@ -159,16 +177,82 @@ impl Program {
     }
 }
 
-#[expect(unsafe_code, reason = "the workspace of partial results is raw memory")]
-fn put(place: *mut (u64, i32), partial: (u64, i32)) {
-    // SAFETY: `Program::shared` bytes were reserved for exactly these places, 16 bytes each, and one task writes each.
-    unsafe { place.write(partial) };
+/// Results of reductions, chunk by chunk and then joined: `[accumulator][chunks + 1][outer]`.
+#[derive(Clone, Copy, Debug)]
+struct Partials {
+    start: Shared<(u64, i32)>,
+    chunks: usize,
+    outer: usize,
 }
 
 #[expect(unsafe_code, reason = "the workspace of partial results is raw memory")]
-fn get(place: *mut (u64, i32)) -> (u64, i32) {
-    // SAFETY: as in `put`; written before, by a phase that has ended.
-    unsafe { place.read() }
+impl Partials {
+    fn place(self, accumulator: usize, part: usize, point: usize) -> *mut (u64, i32) {
+        self.start.get().wrapping_add((accumulator * (self.chunks + 1) + part) * self.outer + point)
+    }
+
+    fn put(self, accumulator: usize, part: usize, point: usize, partial: (u64, i32)) {
+        // SAFETY: `Program::shared` bytes were reserved for exactly these places, 16 bytes each, and one task writes each.
+        unsafe { self.place(accumulator, part, point).write(partial) };
+    }
+
+    fn get(self, accumulator: usize, part: usize, point: usize) -> (u64, i32) {
+        // SAFETY: as in `put`; written before, by a phase that has ended.
+        unsafe { self.place(accumulator, part, point).read() }
+    }
+}
+
+/// Sums over rows that the kernel which computes the rows takes on while they are in cache.
+impl Program {
+    /// The rows of a part, if this reduces rows of a table part by part and nothing else.
+    pub(crate) fn parts(&self) -> Option<usize> {
+        let loops = self.stages.iter().filter(|stage| !stage.each.is_empty()).count();
+        let alone = self.shape == Shape::Columns && loops == 1;
+        self.chunk.filter(|_| alone && !self.stages[0].each.is_empty())
+    }
+
+    /// Rows and columns of the table.
+    pub(crate) fn table(&self) -> [usize; 2] {
+        [self.inner, self.outer]
+    }
+
+    /// Whether an input is read as that table, row `i` in step `i`, or not at all.
+    pub(crate) fn reads_rows(&self, input: usize) -> bool {
+        let plain = |access: usize| {
+            let access = &self.accesses[access];
+            access.inner
+                && access.is_plain()
+                && access.offset == 0
+                && access.fixed.uniform() == Some(self.outer as isize)
+        };
+        let reads = |op: &Op| match op.what {
+            What::Load { source: Source::Input(i), access, .. } | What::SumColumns { input: i, access, .. } => {
+                i != input || plain(access)
+            }
+            What::Gather { input: i, .. } | What::Random { state: i, .. } => i != input,
+            _ => true,
+        };
+        let elsewhere = self.stages.iter().flat_map(|stage| &stage.before).chain(&self.after);
+        let untouched =
+            |op: &Op| !matches!(op.what, What::Load { source: Source::Input(i), .. } if i == input) && reads(op);
+        self.stages.iter().flat_map(|stage| &stage.each).all(reads) && elsewhere.into_iter().all(untouched)
+    }
+
+    /// Sums up the parts of rows `from..to`, which begin with a part and end with one or with the table.
+    pub(crate) fn sum_parts(&self, io: &Io<'_>, scratch: *mut u8, memory: Shared<u8>, from: usize, to: usize) {
+        let chunk = self.chunk.unwrap_or(self.inner);
+        for part in from / chunk..to.div_ceil(chunk) {
+            for at in (0..self.outer).step_by(self.rows) {
+                self.part(io, scratch, self.partials(memory), (0, at, part));
+            }
+        }
+    }
+
+    /// The rest, when all parts are summed up. False if a task panicked.
+    pub(crate) fn join_parts(&self, crew: &mut Crew, io: &Io<'_>, memory: Shared<u8>) -> bool {
+        self.join(self.partials(memory), 0);
+        self.conclude(crew, io, self.partials(memory))
+    }
 }
 
 impl Program {

@@ -67,23 +67,31 @@ pub(super) fn lanes(shape: Shape, inner: usize, outer: usize, bytes_per_lane: us
         Shape::Rows => lanes.max(inner),
         Shape::Long => lanes,
         // Long columns are split along `inner`: whole lines of memory are read at once.
-        Shape::Columns if inner >= 512 => lanes.min(outer.next_multiple_of(64)),
+        Shape::Columns if inner >= MANY_ROWS => lanes.min(outer.next_multiple_of(64)),
         // Few short columns: smaller tiles, so that threads have something to share.
         Shape::Columns => lanes.min(outer.div_ceil(4).next_multiple_of(64)).max(64),
     }
 }
 
+/// Rows from which on a few columns are summed up in chunks.
+const MANY_ROWS: usize = 256;
+
 /// Steps per chunk where a stage must be cut along `inner`, because tiles of `outer` are too few to share.
 pub(super) fn chunk(shape: Shape, outer: usize, inner: usize, rows: usize, nanoseconds: usize) -> Option<usize> {
     let tiles = outer.div_ceil(rows.max(1));
-    if shape == Shape::Rows || tiles >= 16 || nanoseconds < 20_000 {
+    if shape == Shape::Rows || tiles >= 16 {
         return None;
     }
-    // About 8 us of work per chunk, whole tiles for long rows, at most 64 chunks.
+    // About 8 us of work per chunk, at most 64 chunks.
     let chunks = (nanoseconds / tiles / 8_000).clamp(1, 64);
+    if shape == Shape::Columns && inner >= MANY_ROWS {
+        // A power of two, so that blocks of a product's rows are whole chunks: then its tasks sum them up (`crate::carry`).
+        return Some(inner.div_ceil(chunks.next_power_of_two().max(8)).next_multiple_of(32));
+    }
+    // Whole tiles for long rows.
     let unit = if shape == Shape::Long { 1024 } else { 32 };
     let chunk = inner.div_ceil(chunks).next_multiple_of(unit);
-    (inner > chunk).then_some(chunk)
+    (nanoseconds >= 20_000 && inner > chunk).then_some(chunk)
 }
 
 /// Registers an operation reads.
