@@ -3,7 +3,8 @@
 //! How many steps a block has follows from the rate of the block before, so nothing is read within a block and no clock
 //! either. The peers measure in the same way.
 
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anygrad::{Result, Tensor};
 
@@ -17,9 +18,6 @@ pub struct Running {
     rate: f64,
     /// Steps of the last block.
     pub steps: usize,
-    /// Seconds per step that this thread was busy with asking for it, in the last block: on a processor, where the system says
-    /// so (a software driver's threads take the processor away in between); else by the clock.
-    pub host: f64,
 }
 
 impl Running {
@@ -28,7 +26,7 @@ impl Running {
     /// # Errors
     /// If the device fails.
     pub fn warm(built: Built, seconds: f64) -> Result<Running> {
-        let mut running = Running { built, rate: 1.0, steps: 0, host: f64::NAN };
+        let mut running = Running { built, rate: 1.0, steps: 0 };
         for part in [0.0, 0.0, 0.25, 0.5] {
             // After two, a step that is longer than a block has nothing to settle.
             if part == 0.0 || running.rate * seconds >= 1.0 {
@@ -44,27 +42,73 @@ impl Running {
     /// If the device fails.
     pub fn block(&mut self, seconds: f64) -> Result<f64> {
         let steps = (self.rate * seconds).ceil().max(1.0) as usize;
-        let (begin, busy) = (Instant::now(), on_processor());
+        let begin = Instant::now();
         let mut loss = (self.built.step)()?;
         for _ in 1..steps {
             loss = (self.built.step)()?;
         }
-        let asking = match (busy, on_processor()) {
-            (Some(before), Some(after)) => after - before,
-            _ => begin.elapsed().as_secs_f64(),
-        };
-        self.host = asking / steps as f64;
         read(&loss)?;
         self.steps = steps;
         self.rate = steps as f64 / begin.elapsed().as_secs_f64();
         Ok(self.rate)
     }
+
+    /// What the host does for a step: about so many seconds of steps, three at least, asked for without a pause, and read at the
+    /// end, less what reading takes. `None` where the system does not say it.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn host(&mut self, seconds: f64) -> Result<Option<Host>> {
+        let steps = (self.rate * seconds).ceil().max(3.0) as usize;
+        let begin = on_processor();
+        let mut loss = (self.built.step)()?;
+        for _ in 1..steps {
+            loss = (self.built.step)()?;
+        }
+        read(&loss)?;
+        let middle = on_processor();
+        read(&loss)?;
+        let (Some(begin), Some(middle), Some(end)) = (begin, middle, on_processor()) else { return Ok(None) };
+        let part =
+            |of: fn(&Host) -> f64| ((of(&middle) - of(&begin)) - (of(&end) - of(&middle))).max(0.0) / steps as f64;
+        Ok(Some(Host { asking: part(|h| h.asking), submitting: part(|h| h.submitting) }))
+    }
 }
 
-/// Seconds that this thread was on a processor, on Linux.
-fn on_processor() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    text.split_whitespace().next()?.parse::<f64>().ok().map(|nanoseconds| nanoseconds / 1e9)
+/// What a step takes of the host while the device works, in seconds on a processor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Host {
+    /// Of the thread that asks.
+    pub asking: f64,
+    /// Of the thread that submits to a GPU; 0 on the CPU.
+    pub submitting: f64,
+}
+
+impl Host {
+    /// Both.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.asking + self.submitting
+    }
+}
+
+/// Seconds that this thread and those that submit were on a processor so far, on Linux.
+fn on_processor() -> Option<Host> {
+    // The system brings a thread's figure up to date when it goes to sleep (and at its ticks, which are milliseconds apart).
+    std::thread::sleep(Duration::from_millis(2));
+    let seconds = |path: &Path| -> Option<f64> {
+        let text = std::fs::read_to_string(path.join("schedstat")).ok()?;
+        Some(text.split_whitespace().next()?.parse::<f64>().ok()? / 1e9)
+    };
+    let mut submitting = 0.0;
+    for task in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
+        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        // `anygrad_wgpu` names it; drivers' threads have the process's name or their own.
+        if name.trim() == "anygrad-submit" {
+            submitting += seconds(&task.path())?;
+        }
+    }
+    Some(Host { asking: seconds(Path::new("/proc/thread-self"))?, submitting })
 }
 
 /// Waits until a step is done: reads its loss, or one number of its result.

@@ -8,8 +8,9 @@ mod profile;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::backend::Buffer;
 use crate::device::Device;
-use crate::dtype::DType;
+use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::graph::{External, Graph, linearize, needed};
 use crate::hash::Set;
@@ -39,6 +40,17 @@ pub(crate) fn realize(tensors: &[Tensor]) -> Result<()> {
     if let Some(other) = pending.iter().find(|t| *t.device() != device) {
         shape::fail("realize_all", format!("tensors of {} and {} at once", device.name(), other.device().name()));
     }
+    for tensor in &pending {
+        if let Op::Constant(value) = &tensor.0.op
+            && let Some(buffer) = constant(&device, value.0, tensor.dtype(), tensor.len())?
+        {
+            let _ = tensor.0.data.set(buffer);
+        }
+    }
+    pending.retain(|t| t.0.data.get().is_none());
+    if pending.is_empty() {
+        return Ok(());
+    }
     let linear = linearize(&pending, &[], None);
     let known = lock(device.compiled()).get(&linear.graph).cloned();
     let compiled = match known {
@@ -58,6 +70,39 @@ pub(crate) fn realize(tensors: &[Tensor]) -> Result<()> {
         let _ = tensor.0.data.set(buffer);
     }
     Ok(())
+}
+
+/// A buffer of equal numbers without a kernel, which would have to be compiled first: zeros of any length, since fresh memory
+/// holds them, and others up to 64 KiB, which are written.
+fn constant(device: &Device, value: f64, dtype: DType, len: usize) -> Result<Option<Buffer>> {
+    let zero = value == 0.0 && value.is_sign_positive();
+    if !zero && len * dtype.size() > 64 << 10 || !device.supports(dtype) {
+        return Ok(None);
+    }
+    let buffer = device.allocate(len * dtype.size())?;
+    if !zero {
+        let mut bytes = stored(dtype, value, len);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        device.backend().write(&buffer, 0, &bytes)?;
+    }
+    Ok(Some(buffer))
+}
+
+/// So many times one number, as it is stored.
+fn stored(dtype: DType, value: f64, len: usize) -> Vec<u8> {
+    fn of<T: Element>(value: f64, len: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        T::store(&vec![T::from_f64(value); len], &mut bytes);
+        bytes
+    }
+    match dtype {
+        DType::F16 => of::<half::f16>(value, len),
+        DType::F32 => of::<f32>(value, len),
+        DType::F64 => of::<f64>(value, len),
+        DType::I32 => of::<i32>(value, len),
+        DType::U32 => of::<u32>(value, len),
+        DType::Bool => of::<bool>(value, len),
+    }
 }
 
 /// How many graphs are kept for tensors outside of programs before the cache starts anew.

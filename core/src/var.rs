@@ -116,10 +116,6 @@ impl Storage {
         Ok(buffer.clone())
     }
 
-    fn replace(&self, buffer: Buffer) {
-        *lock(&self.buffer) = buffer;
-    }
-
     /// The tensor that stands for the whole storage at the beginning of a traced program's run.
     pub(crate) fn state(self: &Arc<Storage>) -> Tensor {
         Tensor::node(Op::State(self.clone()), Vec::new(), vec![self.len], self.dtype, self.device.clone())
@@ -375,11 +371,16 @@ impl Var {
     /// If the list is empty or types or devices differ.
     #[track_caller]
     pub fn gather(name: impl Into<String>, vars: &[Var]) -> Result<Var> {
-        let parts: Vec<Tensor> = vars.iter().map(|v| v.get().reshape_to(&[v.len()])).collect();
-        let all = Var::try_new(name, &Tensor::concat(&parts).detach())?;
-        let storage = lock(&all.0.place).storage.clone();
-        // `detach` of a single variable would share its buffer with the old storage; a copy must not.
-        storage.replace(storage.buffer_for_writing()?);
+        let Some(one) = vars.first() else { shape::fail("Var::gather", "there are no variables") };
+        let (dtype, device) = (one.dtype(), one.device());
+        if let Some(other) = vars.iter().find(|v| v.dtype() != dtype || v.device() != device) {
+            shape::fail("Var::gather", format!("{one:?} and {other:?} differ in type or device"));
+        }
+        // By way of the host: copying kernels, one per length, would have to be compiled first.
+        let bytes = Var::read_all(vars)?.concat();
+        let length = bytes.len() / dtype.size();
+        let all = Var::try_new(name, &Tensor::try_from_bytes(bytes, dtype, &[length], &device)?)?;
+        let storage = all.storage();
         let mut offset = 0;
         GENERATION.fetch_add(1, Ordering::SeqCst);
         for var in vars {

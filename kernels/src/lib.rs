@@ -18,6 +18,7 @@ mod map;
 mod matmul;
 mod product;
 mod reduce;
+mod registers;
 mod scatter;
 mod shader;
 mod sort;

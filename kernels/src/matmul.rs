@@ -99,7 +99,7 @@ pub(crate) fn strided(side: &Side<'_>, variant: Variant, buffers: &mut Buffers<'
 }
 
 /// Appends `load_x`, `along_x` and `across_x`, from the WGSL of one element (of `line` and `k`) and perhaps of four.
-/// Tiles reach beyond the end of the sums; there the loaders give zeros.
+/// Steps reach beyond the end of the sums; there the loaders give zeros.
 pub(crate) fn loaders(
     text: &mut String,
     name: &str,
@@ -111,15 +111,17 @@ pub(crate) fn loaders(
     variant: Variant,
 ) {
     let upper = name.to_uppercase();
-    let tiled = variant.fetches_tiles();
-    let guard = |zero: &str| match tiled && !depth.is_multiple_of(32) {
-        true => format!("if (k >= DEPTH) {{ return {zero}; }}\n"),
-        false => String::new(),
+    let beyond = !depth.is_multiple_of(variant.step());
+    // Branches cost software drivers more than a number that is not needed.
+    let guarded = |zero: &str, value: &str| match (beyond, variant.step() > 4) {
+        (true, true) => format!("if (k >= DEPTH) {{ return {zero}; }}\nreturn {value};"),
+        (true, false) => format!("return select({zero}, {value}, k < DEPTH);"),
+        (false, _) => format!("return {value};"),
     };
     let _ = writeln!(
         text,
-        "fn load_{name}(line: Line{upper}, z: u32, k: u32) -> {number} {{\n{}return {one};\n}}",
-        guard(&format!("{number}()")),
+        "fn load_{name}(line: Line{upper}, z: u32, k: u32) -> {number} {{\n{}\n}}",
+        guarded(&format!("{number}()"), one),
     );
     if variant == Variant::Thin {
         return;
@@ -128,12 +130,12 @@ pub(crate) fn loaders(
     // Of the two ways to fetch four, one is never called; it stays empty, for some compilers choke on long functions.
     let along = match four {
         _ if !along_k => "return vec4<f32>();".to_string(),
-        Some(four) => format!("{}return {four};", guard("vec4<f32>()")),
+        Some(four) => guarded("vec4<f32>()", four),
         None => format!("return {};", calls(&|l| format!("load_{name}(line, z, k + {l}u)"))),
     };
     let across = match four {
         _ if along_k => "return vec4<f32>();".to_string(),
-        Some(four) => format!("{}return {four};", guard("vec4<f32>()")),
+        Some(four) => guarded("vec4<f32>()", four),
         None => {
             format!("return {};", calls(&|l| format!("load_{name}({}, z, k)", ["line", "l1", "l2", "l3"][l as usize])))
         }

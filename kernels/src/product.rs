@@ -11,6 +11,7 @@ use anygrad_core::DType;
 use crate::body::Body;
 use crate::buffers::{Buffers, Job};
 use crate::map::{finish, fold};
+use crate::registers;
 use crate::shader::{Place, Refusal, Shader};
 use crate::target::{Cooperative, Target};
 use crate::words;
@@ -36,8 +37,8 @@ pub(crate) struct Product {
 pub(crate) enum Variant {
     Thin,
     Software,
-    /// Software drivers whose subgroups exchange values.
-    Subgroup,
+    /// Software drivers whose subgroups exchange values, with that many rows per lane.
+    Subgroup(u64),
     Tiled,
     TiledLarge,
     /// On hardware tiles of that side.
@@ -45,9 +46,13 @@ pub(crate) enum Variant {
 }
 
 impl Variant {
-    /// Whether whole tiles are fetched, beyond the end of the sums.
-    pub(crate) fn fetches_tiles(self) -> bool {
-        matches!(self, Variant::Tiled | Variant::TiledLarge | Variant::Cooperative(_))
+    /// In steps of how many along k numbers are fetched: beyond the end of the sums if their length is no multiple of it.
+    pub(crate) fn step(self) -> u64 {
+        match self {
+            Variant::Thin => 1,
+            Variant::Software | Variant::Subgroup(_) => 4,
+            Variant::Tiled | Variant::TiledLarge | Variant::Cooperative(_) => 32,
+        }
     }
 }
 
@@ -64,17 +69,25 @@ const FILLED_SOFTWARE: u64 = 8;
 /// Parts of a sum are at least this long, for each costs a pass over the result.
 const LEAST_PART: u64 = 256;
 
+/// On software drivers: narrow products with at most so many multiplications are reductions, which compile in a quarter of the
+/// time, and only products with so many keep 32 rows, which take half as much again for compiling as 16.
+const THIN: u64 = 1 << 17;
+const MANY_ROWS: u64 = 1 << 25;
+
 /// The heuristics.
 pub(crate) fn choose(m: u64, n: u64, depth: u64, batch: u64, factors: DType, target: &Target) -> Choice {
     let tiles = |bm: u64, bn: u64| m.div_ceil(bm) * n.div_ceil(bn) * batch;
-    let thin = !factors.is_float() || m < 4 || n < 4;
+    let work = m * n * depth * batch;
+    let thin =
+        !factors.is_float() || m < 4 || n < 4 || (target.software && work <= THIN && m.min(n) < 16 && depth > 32);
     let cooperative = cooperative(factors, target).filter(|side| m >= 2 * side && n >= 2 * side && depth >= *side);
     let (variant, groups, filled) = if thin {
         (Variant::Thin, (m * n * batch).div_ceil(64), if target.software { FILLED_SOFTWARE } else { 2 * FILLED })
     } else if let Some(side) = cooperative {
         (Variant::Cooperative(side), tiles(4 * side, 4 * side), FILLED)
-    } else if target.software && target.broadcasts && target.subgroup >= 8 && m > 16 && n > 16 {
-        (Variant::Subgroup, tiles(32, 4 * u64::from(target.subgroup)), FILLED_SOFTWARE)
+    } else if target.software && target.broadcasts && target.subgroup >= 8 && m > 8 && n > 16 {
+        let rows = if m > 16 && work >= MANY_ROWS { 32 } else { 16 };
+        (Variant::Subgroup(rows), tiles(rows, 4 * u64::from(target.subgroup)), FILLED_SOFTWARE)
     } else if target.software || target.invocations < 256 {
         (Variant::Software, tiles(8, 4).div_ceil(64), FILLED_SOFTWARE)
     } else if tiles(128, 128) >= FILLED && m > 64 && n > 64 {
@@ -137,27 +150,22 @@ pub(crate) fn lower(
             let _ = writeln!(text, "const SIZE = 64u;");
             (include_str!("../wgsl/product_thin.wgsl"), (m * n * batch * splits).div_ceil(64), 0, "product_thin")
         }
-        Variant::Software => {
-            let lanes_n = n.div_ceil(4).next_power_of_two().min(64);
-            let lanes_m = (64 / lanes_n).min(m.div_ceil(8).next_power_of_two());
-            let (tiles_m, tiles_n) = (m.div_ceil(8 * lanes_m), n.div_ceil(4 * lanes_n));
+        Variant::Software | Variant::Subgroup(_) => {
+            let (rows, lanes_m, lanes_n, name) = match variant {
+                Variant::Subgroup(rows) => (rows, 1, u64::from(target.subgroup), "product_subgroup"),
+                _ => {
+                    let lanes_n = n.div_ceil(4).next_power_of_two().min(64);
+                    (8, (64 / lanes_n).min(m.div_ceil(8).next_power_of_two()), lanes_n, "product_software")
+                }
+            };
+            let (tiles_m, tiles_n) = (m.div_ceil(rows * lanes_m), n.div_ceil(4 * lanes_n));
+            let shares = variant != Variant::Software;
             let _ = writeln!(
                 text,
-                "const LANES_N = {lanes_n}u;\nconst LANES_M = {lanes_m}u;\nconst TILES_M = {tiles_m}u;\n\
-                 const TILES_N = {tiles_n}u;"
+                "const ROWS = {rows}u;\nconst SHARES = {shares};\nconst LANES_N = {lanes_n}u;\n\
+                 const LANES_M = {lanes_m}u;\nconst TILES_M = {tiles_m}u;\nconst TILES_N = {tiles_n}u;"
             );
-            let file = include_str!("../wgsl/product_software.wgsl");
-            (file, tiles_m * tiles_n * batch * splits, 0, "product_software")
-        }
-        Variant::Subgroup => {
-            let (tiles_m, tiles_n) = (m.div_ceil(32), n.div_ceil(4 * u64::from(target.subgroup)));
-            let _ = writeln!(
-                text,
-                "const SUBGROUP = {}u;\nconst TILES_M = {tiles_m}u;\nconst TILES_N = {tiles_n}u;",
-                target.subgroup
-            );
-            let file = include_str!("../wgsl/product_subgroup.wgsl");
-            (file, tiles_m * tiles_n * batch * splits, 0, "product_subgroup")
+            (&*registers::product(rows, shares, product.a_along_k), tiles_m * tiles_n * batch * splits, 0, name)
         }
         Variant::Cooperative(side) => {
             let (tiles_m, tiles_n) = (m.div_ceil(4 * side), n.div_ceil(4 * side));

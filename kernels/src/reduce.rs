@@ -83,7 +83,8 @@ pub(crate) fn lower(job: &Job, target: &Target, shared: &[usize]) -> Result<Shad
     let shape = shape(kernel, target);
     let body = Body::new(kernel);
     let mut buffers = Buffers::new(job, shared);
-    let mut writer = Writer { body: &body, shape, text: String::new(), hoisted: BTreeSet::new() };
+    let keeps_loops = target.software && kernel.inner_len() > 4;
+    let mut writer = Writer { body: &body, shape, keeps_loops, text: String::new(), hoisted: BTreeSet::new() };
     let lanes_used = writer.main(&mut buffers);
     let outer = kernel.outer_len() as u64;
     let workgroups = fold(target, outer.div_ceil(shape.points))?;
@@ -115,6 +116,9 @@ pub(crate) fn lower(job: &Job, target: &Target, shared: &[usize]) -> Result<Shad
 struct Writer<'a> {
     body: &'a Body<'a>,
     shape: Shape,
+    /// Software drivers unroll loops of up to 32 turns, and need three times as long for compiling a row of ten. Where they
+    /// cannot know at which number a lane begins (it is 0), they do not.
+    keeps_loops: bool,
     text: String,
     hoisted: BTreeSet<Reg>,
 }
@@ -131,7 +135,7 @@ impl Writer<'_> {
              fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {\n",
         );
         let (slot, lane) = match (shape.lanes, shape.points_first) {
-            (1, _) => ("local", "0u"),
+            (1, _) => ("local", if self.keeps_loops { "group.z" } else { "0u" }),
             (_, true) => ("local % POINTS", "local / POINTS"),
             (_, false) => ("local / LANES", "local % LANES"),
         };

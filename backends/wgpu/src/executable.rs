@@ -1,7 +1,10 @@
 //! A compiled plan: its shaders and scratch memory, and the recordings that bind them to external buffers.
 
 use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use anygrad_core::backend::{Binding, Buffer, Executable, Plan, Slot, Step};
@@ -82,14 +85,33 @@ impl Compiled {
             variants: Mutex::default(),
             recordings: Mutex::default(),
         };
-        for step in 0..compiled.plan.steps.len() {
-            let same_slot = compiled.sharing(step, |slot| match slot {
-                Slot::External(e) => (0, e as u64),
-                Slot::Slab(s) => (1, s as u64),
-            });
-            compiled.passes(step, same_slot)?;
-        }
+        compiled.compile_all()?;
         Ok(compiled)
+    }
+
+    /// Compiles the shaders of all steps, on as many threads as there are processors.
+    fn compile_all(&self) -> Result<()> {
+        let (next, steps) = (AtomicUsize::new(0), self.plan.steps.len());
+        let compile = || -> Result<()> {
+            loop {
+                let step = next.fetch_add(1, Ordering::Relaxed);
+                if step >= steps {
+                    return Ok(());
+                }
+                let same_slot = self.sharing(step, |slot| match slot {
+                    Slot::External(e) => (0, e as u64),
+                    Slot::Slab(s) => (1, s as u64),
+                });
+                self.passes(step, same_slot)?;
+            }
+        };
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(steps / 2);
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(compile)).collect();
+            let mine = compile();
+            let join = |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            others.into_iter().map(join).fold(mine, Result::and)
+        })
     }
 
     /// The inputs of a step whose buffer is also written by it; `identity` tells buffers apart.

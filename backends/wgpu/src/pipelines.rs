@@ -15,28 +15,33 @@ pub(crate) struct Pipeline {
     pub(crate) layout: wgpu::BindGroupLayout,
 }
 
+/// A pipeline that is there, or is being made by who holds the lock.
+type Entry = Arc<Mutex<Option<Arc<Pipeline>>>>;
+
 /// All pipelines of a device.
 #[derive(Debug, Default)]
 pub(crate) struct Pipelines {
-    by_text: Mutex<HashMap<String, Arc<Pipeline>>>,
+    by_text: Mutex<HashMap<String, Entry>>,
     layouts: Mutex<HashMap<Vec<bool>, (wgpu::BindGroupLayout, wgpu::PipelineLayout)>>,
 }
 
 impl Pipelines {
-    /// The pipeline of a shader.
+    /// The pipeline of a shader; several threads may ask at once.
     pub(crate) fn get(&self, device: &wgpu::Device, guard: &Guard, shader: &Shader) -> Result<Arc<Pipeline>> {
-        if let Some(pipeline) = lock(&self.by_text).get(&shader.text) {
+        let entry = lock(&self.by_text).entry(shader.text.clone()).or_default().clone();
+        let mut entry = lock(&entry);
+        if let Some(pipeline) = &*entry {
             return Ok(pipeline.clone());
         }
         let what = format!("compiling {}", shader.variant);
         let pipeline = Arc::new(guard.scoped(&what, 0, || self.build(device, shader))?);
-        lock(&self.by_text).insert(shader.text.clone(), pipeline.clone());
+        *entry = Some(pipeline.clone());
         Ok(pipeline)
     }
 
     /// How many different pipelines there are.
     pub(crate) fn len(&self) -> usize {
-        lock(&self.by_text).len()
+        lock(&self.by_text).values().filter(|entry| lock(entry).is_some()).count()
     }
 
     fn build(&self, device: &wgpu::Device, shader: &Shader) -> Pipeline {

@@ -327,9 +327,10 @@ fn main() -> Outcome<()> {
             _ => table += " no peer |\n",
         }
         let (kernels, memory) = (ours.built.kernels.len(), ours.built.memory.peak());
+        let host = ours.host(o.seconds)?;
         let row = json!({
             "steps_per_s": row, "failed": failed, "losses": checked, "kernels": kernels, "bytes": memory,
-            "operations": workload.operations, "host_us_per_step": ours.host * 1e6,
+            "operations": workload.operations, "host_us_per_step": host.map(|host| host.seconds() * 1e6),
         });
         rows.insert(workload.name.into(), row);
     }

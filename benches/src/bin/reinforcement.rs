@@ -1,7 +1,7 @@
 //! Environment steps per second: CartPole alone (`step`), PPO with two networks 4-64-64 (`ppo`), and the same PPO beside PyTorch and
 //! Stable-Baselines3 (`compare`: in turns, ours with tracing and compilation, theirs without their start; medians and ratios).
 //!
-//!     cargo run --release -p anygrad-benches --bin reinforcement -- [step|ppo] [--environments N] [--rollout N] [--minibatches N]
+//!     cargo run --release -p anygrad-benches --bin reinforcement -- [step|ppo] [--device gpu] [--seeds N] [--environments N] [--rollout N] [--minibatches N]
 //!     cargo run --release -p anygrad-benches --bin reinforcement -- compare [--python PYTHON] [--steps N] [--peers torch,sb3]
 //!
 //! Wall and CPU seconds are both told: on a machine that does other work, the second is the one to compare. `--profile`
@@ -81,7 +81,7 @@ fn learn(config: &PpoConfig, steps: u64, device: &Device) -> Result<()> {
 }
 
 fn ppo(config: PpoConfig, profile: bool, device: &Device) -> Result<()> {
-    let PpoConfig { environments: n, rollout, minibatches, .. } = config;
+    let PpoConfig { seeds, environments: n, rollout, minibatches, .. } = config;
     let begin = Instant::now();
     let mut ppo = Ppo::new(CartPole, config, device)?;
     if profile {
@@ -94,8 +94,8 @@ fn ppo(config: PpoConfig, profile: bool, device: &Device) -> Result<()> {
     while begin.elapsed().as_secs_f64() < 5.0 {
         ppo.iterate()?;
     }
-    let name = format!("PPO, {n} environments, rollouts of {rollout}, {minibatches} minibatches");
-    told(&name, (ppo.steps_done() - first) as f64, begin, cpu);
+    let name = format!("PPO, {seeds} seeds, {n} environments, rollouts of {rollout}, {minibatches} minibatches");
+    told(&name, ((ppo.steps_done() - first) * seeds as u64) as f64, begin, cpu);
     Ok(())
 }
 
@@ -165,16 +165,17 @@ fn main() -> Exit {
     let any = words.iter().any(|word| modes.contains(&word.as_str()));
     let wanted = |name: &str| words.iter().any(|word| word == name) || (!any && name != "compare");
     let profile = words.iter().any(|word| word == "--profile");
-    let device = Device::open("best")?;
+    let device = Device::open(&text("--device", "best"))?;
     println!("device: {device}");
     device.seed(1)?;
     if wanted("step") {
         step(number("--environments").unwrap_or(4096), &device)?;
     }
     if wanted("ppo") {
-        let sizes = [("--environments", 2048), ("--rollout", 32), ("--minibatches", 16)];
-        let [environments, rollout, minibatches] = sizes.map(|(name, default)| number(name).unwrap_or(default));
-        let config = PpoConfig { environments, rollout, minibatches, steps: 100_000_000, ..PpoConfig::default() };
+        let sizes = [("--seeds", 1), ("--environments", 2048), ("--rollout", 32), ("--minibatches", 16)];
+        let [seeds, environments, rollout, minibatches] = sizes.map(|(name, default)| number(name).unwrap_or(default));
+        let steps = 1_000_000_000_000;
+        let config = PpoConfig { seeds, environments, rollout, minibatches, steps, ..PpoConfig::default() };
         match number("--learn") {
             Some(steps) => learn(&config, steps as u64, &device)?,
             None => ppo(config, profile, &device)?,

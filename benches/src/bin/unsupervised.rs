@@ -1,6 +1,6 @@
 //! Seconds of unsupervised methods on made-up data of fixed sizes; `unsupervised.py` runs scikit-learn, `peers` linfa on the same.
 //!
-//!     cargo run --release -p anygrad-benches --bin unsupervised -- kmeans
+//!     cargo run --release -p anygrad-benches --bin unsupervised -- [--device gpu] kmeans
 //!     TORCH_PYTHON=python3 cargo run --release -p anygrad-benches --bin unsupervised -- --compare --mnist DIR
 //!     cargo run --release -p anygrad-benches --bin unsupervised -- --stream TABLE.npy
 //!
@@ -39,6 +39,7 @@ fn blobs([rows, features, centers]: [usize; 3]) -> Result<Array> {
 
 /// What was asked for.
 struct Request {
+    device: String,
     tasks: Vec<String>,
     /// Where tables for the other side lie, if it runs.
     tables: Option<PathBuf>,
@@ -48,7 +49,7 @@ struct Request {
 
 impl Request {
     fn parse() -> Request {
-        let mut request = Request { tasks: Vec::new(), tables: None, mnist: None, stream: None };
+        let mut request = Request { device: "best".into(), tasks: Vec::new(), tables: None, mnist: None, stream: None };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
@@ -56,6 +57,7 @@ impl Request {
                     request.tables = Some(std::env::temp_dir().join(format!("anygrad-tables-{}", std::process::id())));
                 }
                 "--mnist" => request.mnist = words.next().map(PathBuf::from),
+                "--device" => request.device = words.next().unwrap_or_default(),
                 "--stream" => request.stream = words.next().map(PathBuf::from),
                 _ => request.tasks.push(word),
             }
@@ -178,7 +180,7 @@ fn processor_seconds() -> f64 {
 
 fn main() -> Exit {
     let request = Request::parse();
-    let device = Device::open("best")?;
+    let device = Device::open(&request.device)?;
     if let Some(path) = &request.stream {
         stream(&device, path)?;
         return Ok(());
