@@ -14,10 +14,13 @@ fn main() -> Exit {
     let options = Options::from_args("ppo_cartpole: learn to balance a pole")?;
     let device = Device::open(options.device.as_deref().unwrap_or("best"))?;
     device.seed(options.seed)?;
-    // CleanRL's numbers, but for the shape of a rollout: 16 environments x 32 steps instead of 4 x 128.
+    // CleanRL's numbers, but for the shape of a rollout (16 environments x 32 steps instead of 4 x 128) and for rewards, which are
+    // scaled: else returns of 100 make the critic's errors nearly all of a gradient whose norm is clipped at 0.5, the actor
+    // is left with little but noise, and some agents forget late what they could.
     let config = PpoConfig {
         environments: 16,
         rollout: 32,
+        normalize_rewards: true,
         seeds: options.seeds.unwrap_or(1),
         steps: options.steps.unwrap_or(if options.quick { 2_048 } else { 500_000 }),
         ..PpoConfig::default()

@@ -287,19 +287,22 @@ fn values_of_what_follows_are_those_of_all_next_observations() {
             terminated: terminated.clone(),
             truncated,
             next: next.clone(),
-            allowed: None,
-            next_allowed: None,
+            allowed: Some(observation.gt(0.0)),
+            next_allowed: Some(next.gt(0.0)),
             noted: Vec::new(),
             apart,
         };
         let rows = std::cell::Cell::new(0);
-        let value = |seen: &Tensor| {
+        // What is allowed follows from what is seen, here.
+        let value = |seen: &Tensor, allowed: Option<&Tensor>| {
             rows.set(seen.size(1));
-            seen.square().sum(-1)
+            allowed.expect("a mask").select(seen.square(), 0.0).sum(-1)
         };
-        let seen = value(&Rollout::by_seed(&observation, 2)).reshape([2, steps, 3]);
+        let [seen, expected] = [&observation, &next].map(|x| {
+            let x = Rollout::by_seed(x, 2);
+            value(&x, Some(&x.gt(0.0))).reshape([2, steps, 3])
+        });
         let (found, valued) = (rollout.next_values(&seen, value), rows.get());
-        let expected = value(&Rollout::by_seed(&next, 2)).reshape([2, steps, 3]);
         // After an end there is nothing to be valued.
         let over = Rollout::by_seed(&terminated, 2).reshape([2, steps, 3]);
         let zero = |x: &Tensor| floats(&over.select(0.0, x));

@@ -1,10 +1,10 @@
 //! Environments that do not allow every choice at all times: the mask reaches the policy where it acts, learns and is evaluated.
 
-use anygrad_core::{DType, Device, Tensor};
+use anygrad_core::{DType, Device, Tensor, Var};
 use anygrad_trainers::events::{Event, Flow};
 use anygrad_trainers::reinforcement::{
-    Dqn, DqnConfig, Environment, FrameStack, Layers, OffPolicyConfig, Ppo, PpoConfig, Pqn, PqnConfig, RecurrentConfig,
-    RecurrentPpo, Space, Statistics, Step, evaluate,
+    Choice, Dqn, DqnConfig, Environment, FrameStack, Layers, OffPolicyConfig, OnLearner, OnPolicy, Portions, Ppo,
+    PpoConfig, Pqn, PqnConfig, RecurrentConfig, RecurrentPpo, Rollout, Space, Statistics, Step, evaluate,
 };
 
 /// Two of four choices are allowed, `step % phases` and the next: reward 1 for one of them, -100 for others. Ends after six steps.
@@ -187,11 +187,84 @@ fn values_of_what_is_never_allowed_do_not_reach_what_is_learned() {
     }
 }
 
+fn parallel(exploration: (f64, f64)) -> PqnConfig {
+    PqnConfig {
+        portions: Portions { seeds: 2, environments: 4, rollout: 12, steps: 480, epochs: 2, minibatches: 2 },
+        learning_rate: 1e-9,
+        exploration,
+        layers: Layers::relu(&[8]),
+        ..PqnConfig::default()
+    }
+}
+
+#[test]
+fn parallelised_q_learning_does_only_what_is_allowed() {
+    let device = anygrad_core::testing::device();
+    // By chance, by value, and both.
+    for exploration in [(1.0, 1.0), (0.0, 0.0), (0.5, 0.5)] {
+        device.seed(2).expect("a seed");
+        let mut pqn = Pqn::new(GATES, parallel(exploration), &device).expect("agents");
+        for _ in 0..2 {
+            let told = pqn.iterate().expect("an iteration");
+            assert_eq!((&told.episodes[..], &told.returns[..]), (&[8.0, 8.0][..], &[6.0, 6.0][..]), "{exploration:?}");
+        }
+        let returns = evaluate(pqn.learner(), GATES, 3, 6, &device).expect("an evaluation");
+        assert_eq!(returns, vec![vec![6.0; 3]; 2]);
+    }
+}
+
+#[test]
+fn parallelised_q_learning_aims_at_values_of_what_is_allowed() {
+    let device = anygrad_core::testing::device();
+    // Choice 3 is never allowed; its value is 1000, all others are 0, whatever is seen. Goals are then sums of the rewards of 1
+    // that are left of an episode of six, each worth half of the one before it times lambda: as defined, with values of 0.
+    let config = PqnConfig { gamma: 0.5, lambda: 0.5, ..parallel((1.0, 1.0)) };
+    let mut pqn = Pqn::new(Gates { phases: 2 }, config, &device).expect("agents");
+    let variables = pqn.learner().variables();
+    let of = |name: &str| &variables.iter().find(|(found, _)| found == name).expect(name).1;
+    for name in ["0.weight", "0.bias", "1.weight"] {
+        of(name).assign(&of(name).get().zeros_like());
+    }
+    of("1.bias").write(&[0.0f32, 0.0, 0.0, 1000.0, 0.0, 0.0, 0.0, 1000.0]).expect("written");
+    let told = pqn.iterate().expect("an iteration");
+    let left = |rewards: i32| (0..rewards).map(|i| 0.25f64.powi(i)).sum::<f64>();
+    let expected = (1..=6).map(left).sum::<f64>() / 6.0;
+    let goals = told.get("value").expect("told");
+    assert!(goals.iter().all(|x| (x - expected).abs() < 1e-6), "{goals:?}, not {expected}");
+}
+
+/// An algorithm that knows nothing of masks.
+struct Blind;
+
+impl OnLearner for Blind {
+    type Batch = Tensor;
+
+    fn told(&self) -> &'static [&'static str] {
+        &[]
+    }
+    fn explore(&self, _: &Tensor, _: &Tensor, _: Option<&Tensor>) -> Choice {
+        unreachable!("it is refused before")
+    }
+    fn begin(&self, _: f64) -> anygrad_core::Result<()> {
+        Ok(())
+    }
+    fn prepare(&self, _: &Rollout) -> (Tensor, Tensor) {
+        unreachable!("it is refused before")
+    }
+    fn learn(&self, _: &Tensor, _: &Tensor) -> Tensor {
+        unreachable!("it is refused before")
+    }
+    fn variables(&self) -> Vec<(String, Var)> {
+        Vec::new()
+    }
+}
+
 #[test]
 fn masks_that_cannot_be_heeded_or_do_not_fit_are_refused() {
     let device = anygrad_core::testing::device();
+    let blind = parallel((1.0, 1.0)).portions;
     let cases = [
-        (Pqn::new(GATES, PqnConfig::default(), &device).map(|_| ()), "pqn cannot heed"),
+        (OnPolicy::with("blind", GATES, blind, |_, _| Ok(Blind), &device).map(|_| ()), "blind cannot heed"),
         (Ppo::new(Wrong, config(), &device).map(|_| ()), "[8, 3] of bools is needed"),
     ];
     for (result, words) in cases {

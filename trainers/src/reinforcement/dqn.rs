@@ -14,7 +14,7 @@ use super::critics::{named, optimizer};
 use super::environment::Environment;
 use super::evaluate::Actor;
 use super::network::{Layers, Network, Start};
-use super::off_policy::{Learner, OffPolicy, OffPolicyConfig, Update, follow, random_actions};
+use super::off_policy::{Learner, OffPolicy, OffPolicyConfig, Update, allowed_values, follow, random_actions};
 use super::policy::by_seed;
 use super::replay::Sample;
 use super::space::Space;
@@ -199,16 +199,10 @@ fn of(action: &Tensor, x: &Tensor) -> Tensor {
     (x * action.one_hot(x.size(2)).cast(DType::F32).unsqueeze(-1)).sum(2)
 }
 
-/// The choice with the largest of values `[.., actions]`, among the `allowed` ones (as many bools) if not all are.
-fn best(values: &Tensor, allowed: Option<&Tensor>) -> Tensor {
-    let least = f64::from(f32::MIN);
-    allowed.map_or_else(|| values.clone(), |mask| mask.reshape(values.shape()).select(values, least)).argmax(-1)
-}
-
 impl Actor for QLearner {
     fn act(&self, observation: &Tensor, allowed: Option<&Tensor>, _: &[Var]) -> Tensor {
         let values = self.values(&self.trained, &by_seed(observation, self.config.common.seeds));
-        best(&values, allowed).reshape([observation.size(0)])
+        allowed_values(values, allowed).argmax(-1).reshape([observation.size(0)])
     }
 
     fn seeds(&self) -> usize {
@@ -237,7 +231,7 @@ impl Learner for QLearner {
         let next = self.returns(&self.target, &sample.next);
         let kind = self.config.returns;
         let judge = if self.config.double { self.values(&self.trained, &sample.next) } else { kind.mean(&next) };
-        let next = of(&best(&judge, sample.next_allowed.as_ref()), &next);
+        let next = of(&allowed_values(judge, sample.next_allowed.as_ref()).argmax(-1), &next);
         let chosen = of(&sample.action, &self.returns(&self.trained, &sample.observation));
         let value = kind.mean(&chosen);
         let (losses, error) = match &kind {

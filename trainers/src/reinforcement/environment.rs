@@ -44,7 +44,7 @@ pub trait Environment: Debug + Send + Sync {
     fn observe(&self, state: &[Tensor]) -> Tensor;
 
     /// Which choices the state allows, bool `[n, choices]` with at least one in each row; none: all are allowed at all times.
-    /// Only for [`Space::Discrete`] actions, and algorithms that heed it: PPO, recurrent PPO and DQN.
+    /// Only for [`Space::Discrete`] actions, and algorithms that heed it: PPO, recurrent PPO, PQN and DQN.
     fn allowed(&self, _state: &[Tensor]) -> Option<Tensor> {
         None
     }
@@ -165,7 +165,7 @@ impl VectorEnvironment {
             None => Ok(()),
             Some(_) => {
                 let message = format!(
-                    "it does not allow all choices at all times, which {algorithm} cannot heed; use PPO or DQN"
+                    "it does not allow all choices at all times, which {algorithm} cannot heed; use PPO, PQN or DQN"
                 );
                 Err(Error::data(self.environment.name(), message))
             }

@@ -171,6 +171,12 @@ pub(crate) fn random_actions(space: &Space, allowed: Option<&Tensor>, n: usize, 
     }
 }
 
+/// Values of choices `[.., choices]`, those that are not `allowed` (as many bools) below all others: for the largest one.
+pub(crate) fn allowed_values(values: Tensor, allowed: Option<&Tensor>) -> Tensor {
+    let least = f64::from(f32::MIN);
+    allowed.map_or_else(|| values.clone(), |mask| mask.reshape(values.shape()).select(&values, least))
+}
+
 /// From `-1..1` to the bounds of a space of real numbers.
 pub(crate) fn scaled(space: &Space, unit: &Tensor) -> Tensor {
     let Space::Box { shape, low, high } = space else { return unit.clone() };

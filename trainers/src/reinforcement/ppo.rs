@@ -158,7 +158,7 @@ impl OnLearner for PpoLearner {
         let seen = flat(&by_seed(&all.observation));
         let (observation, action) = (agent.actor.inputs(&seen), by_seed(&all.action));
         let [log_probability, value] = [0, 1].map(|i| by_seed(&all.noted[i]));
-        let next_value = all.next_values(&steps(&value), |seen| agent.value(&flat(seen)));
+        let next_value = all.next_values(&steps(&value), |seen, _| agent.value(&flat(seen)));
         let allowed = all.allowed.as_ref().map(by_seed);
         agent.take_note(&seen);
         let reward = self.rewards.as_ref().map_or_else(|| by_seed(&all.reward), |scale| scale.apply(all));

@@ -11,7 +11,7 @@ use super::environment::Environment;
 use super::evaluate::Actor;
 use super::host::HostEnvironments;
 use super::network::{Layers, Network, Start};
-use super::off_policy::random_actions;
+use super::off_policy::{allowed_values, random_actions};
 use super::on_policy::{OnLearner, OnPolicy, Portions};
 use super::policy::by_seed;
 use super::returns::Experience;
@@ -147,16 +147,12 @@ impl PqnLearner {
             adam,
         })
     }
-
-    /// Of observations `[seeds * batch, ..]`: `[seeds, batch, actions]`.
-    fn values(&self, observation: &Tensor) -> Tensor {
-        self.network.forward(&by_seed(observation, self.config.portions.seeds))
-    }
 }
 
 impl Actor for PqnLearner {
-    fn act(&self, observation: &Tensor, _: Option<&Tensor>, _: &[Var]) -> Tensor {
-        self.values(observation).argmax(-1).reshape([observation.size(0)])
+    fn act(&self, observation: &Tensor, allowed: Option<&Tensor>, _: &[Var]) -> Tensor {
+        let values = self.network.forward(&by_seed(observation, self.config.portions.seeds));
+        allowed_values(values, allowed).argmax(-1).reshape([observation.size(0)])
     }
 
     fn seeds(&self) -> usize {
@@ -171,11 +167,16 @@ impl OnLearner for PqnLearner {
         &["value", "loss"]
     }
 
-    fn explore(&self, observation: &Tensor, _: &Tensor, _: Option<&Tensor>) -> Choice {
+    fn explore(&self, observation: &Tensor, _: &Tensor, allowed: Option<&Tensor>) -> Choice {
         let (n, device) = (observation.size(0), observation.device());
-        let random = random_actions(&self.actions, None, n, device);
-        let action = Tensor::rand(&[n], device).lt(self.chance.get()).select(&random, self.act(observation, None, &[]));
+        let random = random_actions(&self.actions, allowed, n, device);
+        let best = self.act(observation, allowed, &[]);
+        let action = Tensor::rand(&[n], device).lt(self.chance.get()).select(&random, best);
         (action.clone(), action).into()
+    }
+
+    fn heeds_masks(&self) -> bool {
+        true
     }
 
     fn begin(&self, progress: f64) -> Result<()> {
@@ -193,9 +194,11 @@ impl OnLearner for PqnLearner {
         let Portions { seeds, environments, rollout, .. } = self.config.portions;
         let part = |x: &Tensor| Rollout::by_seed(x, seeds);
         let steps = |x: &Tensor| x.reshape([seeds, rollout, environments]);
-        let best = |x: &Tensor| self.network.forward(&x.flatten(2)).max(-1);
+        let best = |seen: &Tensor, allowed: Option<&Tensor>| {
+            allowed_values(self.network.forward(&seen.flatten(2)), allowed).max(-1)
+        };
         // The lambda-returns of equation 6 are those of [`Experience`] with the largest values as the policy's.
-        let value = steps(&best(&part(&all.observation)));
+        let value = steps(&best(&part(&all.observation), all.allowed.as_ref().map(part).as_ref()));
         let next_value = all.next_values(&value, best);
         let experience = Experience {
             reward: &steps(&part(&all.reward)),

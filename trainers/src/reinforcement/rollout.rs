@@ -119,34 +119,40 @@ impl Rollout {
     }
 
     /// The value of what each step led to, `[seeds, steps, environments]`, if `value` (of the same shape) is that of what was
-    /// seen before each step and `of` values observations `[seeds, batch, ..]` as `[seeds, batch]`.
+    /// seen before each step and `of` values observations `[seeds, batch, ..]`, with what they allow `[seeds, batch, choices]` if
+    /// that is not everything, as `[seeds, batch]`.
     ///
     /// What a step led to is what the next one saw, unless an episode ended. Of those that ended by being cut off there is at
     /// most one per environment in [`Rollout::apart`] steps, so a few observations are valued instead of all.
     #[track_caller]
-    pub fn next_values(&self, value: &Tensor, of: impl Fn(&Tensor) -> Tensor) -> Tensor {
+    pub fn next_values(&self, value: &Tensor, of: impl Fn(&Tensor, Option<&Tensor>) -> Tensor) -> Tensor {
         let [seeds, steps, n] = [0, 1, 2].map(|axis| value.size(axis));
         let window = self.apart.unwrap_or(steps).clamp(1, steps);
         let windows = if self.apart.is_some() { steps.div_ceil(window) } else { 0 };
+        let by_seed = |x: &Tensor| Rollout::by_seed(x, seeds);
         if windows * 8 > steps {
-            return of(&Rollout::by_seed(&self.next, seeds)).reshape([seeds, steps, n]);
+            return of(&by_seed(&self.next), self.next_allowed.as_ref().map(by_seed).as_ref())
+                .reshape([seeds, steps, n]);
         }
         let stretches = || (0..windows).map(|i| (i * window, window.min(steps - i * window)));
-        let cut = |(start, length)| {
-            let truncated = self.truncated.narrow(0, start, length);
-            let rest = vec![1; self.next.rank() - 2];
-            let mask = truncated.reshape([truncated.shape(), &rest[..]].concat().as_slice());
-            mask.select(self.next.narrow(0, start, length), 0.0).sum(0)
+        // Of floats `[steps, n, ..]`: those where an episode was cut off, then the last step's.
+        let few = |x: &Tensor| {
+            let cut = |(start, length)| {
+                let truncated = self.truncated.narrow(0, start, length);
+                let mask = truncated.reshape([truncated.shape(), &vec![1; x.rank() - 2]].concat().as_slice());
+                mask.select(x.narrow(0, start, length), 0.0).sum(0)
+            };
+            by_seed(&Tensor::stack(&stretches().map(cut).chain([x.index_axis(0, -1)]).collect::<Vec<_>>(), 0))
         };
-        let rows: Vec<Tensor> = stretches().map(cut).chain([self.next.index_axis(0, -1)]).collect();
-        let rows = of(&Rollout::by_seed(&Tensor::stack(&rows, 0), seeds)).reshape([seeds, windows + 1, n]);
+        let allowed = self.next_allowed.as_ref().map(|allowed| few(&allowed.cast(DType::F32)).gt(0.5));
+        let rows = of(&few(&self.next), allowed.as_ref()).reshape([seeds, windows + 1, n]);
         let later = Tensor::cat(&[value.slice(1, 1..), rows.slice(1, -1..)], 1);
         if windows == 0 {
             return later;
         }
         let cut = |(i, (_, length))| rows.narrow(1, i, 1).expand([seeds, length, n]);
         let cut: Vec<Tensor> = stretches().enumerate().map(cut).collect();
-        let truncated = Rollout::by_seed(&self.truncated, seeds).reshape([seeds, steps, n]);
+        let truncated = by_seed(&self.truncated).reshape([seeds, steps, n]);
         truncated.select(Tensor::cat(&cut, 1), later)
     }
 
