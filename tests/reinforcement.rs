@@ -6,23 +6,11 @@ use anygrad::prelude::*;
 use anygrad::reinforcement::environments::{Breakout, CartPole, Identity, IdentityBox, Recall};
 use anygrad::reinforcement::network::Start;
 use anygrad::reinforcement::{
-    Actor, Dqn, DqnConfig, Environment, Layers, Network, OffPolicyConfig, Portions, Ppo, PpoConfig, Pqn, PqnConfig,
-    Priority, RecurrentConfig, RecurrentPpo, Returns, Sac, SacConfig, Space, Step, Support, Td3, Td3Config, evaluate,
+    Dqn, DqnConfig, Environment, Layers, Network, OffPolicyConfig, Portions, Ppo, PpoConfig, Pqn, PqnConfig, Priority,
+    RecurrentConfig, RecurrentPpo, Returns, Sac, SacConfig, Space, Step, Support, Td3, Td3Config, evaluate,
 };
 
-use worlds::{alone, bits, device, small_dqn};
-
-fn silent(_: &Event<'_>) -> Result<Flow> {
-    Ok(Flow::Continue)
-}
-
-/// Every seed reaches this mean return.
-#[track_caller]
-fn solved(actor: &impl Actor, world: impl Environment + 'static, at_least: f64, device: &Device) {
-    let returns = evaluate(actor, world, 20, 50, device).expect("an evaluation");
-    let means: Vec<f64> = returns.iter().map(|list| list.iter().sum::<f64>() / list.len() as f64).collect();
-    assert!(means.iter().all(|&mean| mean >= at_least), "{means:?}, {at_least} expected");
-}
+use worlds::{alone, bits, device, silent, small_dqn, solved};
 
 #[test]
 fn on_policy_algorithms_solve_the_identity_also_delayed() {

@@ -16,7 +16,7 @@ use anygrad::reinforcement::{
     Td3Config, VectorEnvironment,
 };
 
-use worlds::{alone, small_dqn};
+use worlds::{alone, silent, small_dqn, solved};
 
 /// The GPU, seeded; none where there is none and none is required.
 fn gpu(seed: u64) -> Option<Device> {
@@ -232,6 +232,106 @@ fn all_algorithms_begin_alike_on_cpu_and_gpu() {
             // Sums of at most some hundred numbers of order one, in another order; a few updates.
             assert!((a - b).abs() <= 1e-3 * (1.0 + a.abs()), "{name}: {cpu:?} and {gpu:?}");
         }
+    }
+}
+
+fn trained<L: OnLearner>(agents: Result<OnPolicy<L>>) -> OnPolicy<L> {
+    let mut agents = agents.expect("agents");
+    agents.train(&mut silent).expect("training");
+    agents
+}
+
+#[test]
+fn on_policy_algorithms_solve_their_identity_on_the_gpu() {
+    let _turn = alone();
+    let Some(gpu) = gpu(4) else { return };
+    let world = Identity::default();
+    let base = PpoConfig {
+        environments: 32,
+        rollout: 10,
+        steps: 12_800,
+        epochs: 2,
+        minibatches: 2,
+        learning_rate: 2e-2,
+        layers: Layers::tanh(&[16]),
+        ..PpoConfig::default()
+    };
+    let PpoConfig { environments, rollout, learning_rate, .. } = base;
+    let once = |config: PpoConfig| PpoConfig {
+        environments,
+        rollout,
+        steps: 19_200,
+        learning_rate,
+        layers: Layers::tanh(&[16]),
+        ..config
+    };
+    for config in [base.clone(), once(PpoConfig::a2c()), once(PpoConfig::reinforce())] {
+        solved(&trained(Ppo::new(world, config, &gpu)).agent().actor, world, 9.5, &gpu);
+    }
+    let real = PpoConfig { steps: 25_600, entropy: 0.0, ..base.clone() };
+    let boxed = IdentityBox::default();
+    solved(&trained(Ppo::new(boxed, real, &gpu)).agent().actor, boxed, -0.2, &gpu);
+    let pqn = PqnConfig {
+        portions: Portions { seeds: 1, environments, rollout, steps: 16_000, epochs: 2, minibatches: 2 },
+        learning_rate: 1e-2,
+        gamma: 0.5,
+        layers: Layers { norm: true, ..Layers::relu(&[16]) },
+        ..PqnConfig::default()
+    };
+    solved(trained(Pqn::new(world, pqn, &gpu)).learner(), world, 9.5, &gpu);
+    let recall = Recall { choices: 2, length: 2 };
+    let memory = RecurrentConfig { ppo: PpoConfig { rollout: 4, steps: 6_400, ..base }, memory: 8 };
+    solved(trained(RecurrentPpo::new(recall, memory, &gpu)).learner(), recall, 0.95, &gpu);
+}
+
+#[test]
+fn off_policy_algorithms_solve_their_identity_on_the_gpu() {
+    let _turn = alone();
+    let Some(gpu) = gpu(4) else { return };
+    let common = |cycles: u64, updates: usize| OffPolicyConfig {
+        environments: 16,
+        steps: cycles * 16 * updates as u64,
+        frequency: updates,
+        updates,
+        warm_up: 160,
+        capacity: 100 * updates,
+        batch: 32,
+        gamma: 0.5,
+        ..OffPolicyConfig::default()
+    };
+    let world = Identity::default();
+    for (returns, priority) in [(Returns::Mean, None), (Returns::Quantiles(4), Some(Priority::default()))] {
+        let config = DqnConfig {
+            common: OffPolicyConfig { priority, ..common(160, 1) },
+            learning_rate: 1e-2,
+            target_every: 10,
+            double: true,
+            dueling: true,
+            returns,
+            layers: Layers::relu(&[16]),
+            ..DqnConfig::default()
+        };
+        let mut dqn = Dqn::new(world, config, &gpu).expect("agents");
+        dqn.train(1600, &mut silent).expect("training");
+        solved(dqn.learner(), world, 9.5, &gpu);
+    }
+    // The constant 0 earns -3.3 in this world.
+    let world = IdentityBox::default();
+    let sac = SacConfig { common: common(200, 1), learning_rate: 1e-2, hidden: vec![16], ..SacConfig::default() };
+    let mut agents = Sac::new(world, sac, &gpu).expect("agents");
+    agents.train(1600, &mut silent).expect("training");
+    solved(agents.learner(), world, -0.2, &gpu);
+    let td3 = |config: Td3Config| Td3Config {
+        common: common(120, 2),
+        learning_rate: 1e-2,
+        hidden: vec![16],
+        exploration: 0.4,
+        ..config
+    };
+    for config in [td3(Td3Config::default()), td3(Td3Config::ddpg())] {
+        let mut agents = Td3::new(world, config, &gpu).expect("agents");
+        agents.train(1600, &mut silent).expect("training");
+        solved(agents.learner(), world, -0.2, &gpu);
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anygrad::prelude::*;
-use anygrad::reinforcement::{DqnConfig, Layers};
+use anygrad::reinforcement::{Actor, DqnConfig, Environment, Layers, evaluate};
 
 pub(crate) fn device(seed: u64) -> Device {
     let device = Device::cpu();
@@ -32,4 +32,16 @@ pub(crate) fn small_dqn(steps: u64) -> DqnConfig {
 
 pub(crate) fn bits(list: &[f64]) -> Vec<u64> {
     list.iter().map(|x| x.to_bits()).collect()
+}
+
+pub(crate) fn silent(_: &Event<'_>) -> Result<Flow> {
+    Ok(Flow::Continue)
+}
+
+/// Every seed reaches this mean return.
+#[track_caller]
+pub(crate) fn solved(actor: &impl Actor, world: impl Environment + 'static, at_least: f64, device: &Device) {
+    let returns = evaluate(actor, world, 20, 50, device).expect("an evaluation");
+    let means: Vec<f64> = returns.iter().map(|list| list.iter().sum::<f64>() / list.len() as f64).collect();
+    assert!(means.iter().all(|&mean| mean >= at_least), "{means:?}, {at_least} expected");
 }

@@ -4,7 +4,7 @@ use anygrad_core::nn::Module;
 use anygrad_core::{Device, Result, Tensor, Var};
 
 use super::network::{Activation, Mlp, Start};
-use super::off_policy::{constant, follow};
+use super::off_policy::{constant, follow, with_target};
 use super::replay::Sample;
 use crate::optim::{Adam, Optimizer};
 
@@ -29,10 +29,7 @@ impl Critics {
     ) -> Result<Critics> {
         let sizes = [&[inputs][..], hidden, &[1]].concat();
         let net = || Mlp::new(copies * seeds, &sizes, Activation::Relu, Start::Uniform, device);
-        let (trained, target) = (net()?, net()?);
-        for (to, from) in target.parameters().iter().zip(trained.parameters()) {
-            to.assign(&from.get());
-        }
+        let (trained, target) = with_target(net)?;
         let adam = Adam::new(trained.parameters(), rate);
         Ok(Critics { trained, target, adam, copies, seeds })
     }

@@ -14,10 +14,10 @@ use super::critics::{named, optimizer};
 use super::environment::Environment;
 use super::evaluate::Actor;
 use super::network::{Layers, Network, Start};
-use super::off_policy::{Learner, OffPolicy, OffPolicyConfig, Update, allowed_values, follow, random_actions};
+use super::off_policy::{Learner, OffPolicy, OffPolicyConfig, Update, follow, with_target};
 use super::policy::by_seed;
 use super::replay::Sample;
-use super::space::Space;
+use super::space::{Space, allowed_values};
 pub use support::Support;
 
 use crate::optim::{Adam, Optimizer};
@@ -153,10 +153,7 @@ impl QLearner {
         let outputs = (actions + usize::from(config.dueling)) * config.returns.parts();
         let (seeds, seen) = (config.common.seeds, world.observation_space());
         let net = || Network::new(seeds, &seen, &config.layers, outputs, Start::Uniform, device);
-        let (trained, target) = (net()?, net()?);
-        for (to, from) in target.parameters().iter().zip(trained.parameters()) {
-            to.assign(&from.get());
-        }
+        let (trained, target) = with_target(net)?;
         let adam = Adam::new(trained.parameters(), config.learning_rate);
         let updates = Var::try_new("dqn.updates", &Tensor::zeros(&[1], device))?;
         Ok(QLearner { config, trained, target, adam, space, updates })
@@ -219,7 +216,7 @@ impl Learner for QLearner {
         let (start, end) = self.config.exploration;
         let chance = (progress * ((end - start) / self.config.exploration_share) + start).maximum(end);
         let n = observation.size(0);
-        let random = random_actions(&self.space, allowed, n, observation.device());
+        let random = self.space.random(allowed, n, observation.device());
         Tensor::rand(&[n], observation.device()).lt(&chance).select(&random, self.act(observation, allowed, &[]))
     }
 

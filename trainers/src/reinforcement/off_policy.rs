@@ -5,13 +5,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use anygrad_core::nn::Module;
 use anygrad_core::{DType, Device, Error, Program, Result, Tensor, Var};
 
 use super::environment::{Environment, VectorEnvironment};
 use super::evaluate::{Actor, Interval};
 use super::replay::{Draw, Priority, Replay, Sample};
 use super::rollout::{Episodes, Rollout, check_finite};
-use super::space::Space;
 use crate::checkpoint;
 use crate::events::{Event, Flow, Listener, Record};
 
@@ -152,51 +152,6 @@ impl<L> OffPolicy<L> {
     }
 }
 
-/// Actions drawn uniformly from a space, `[n, ..]`, or from the choices that are `allowed`, bool `[n, choices]`.
-pub(crate) fn random_actions(space: &Space, allowed: Option<&Tensor>, n: usize, device: &Device) -> Tensor {
-    if let Some(allowed) = allowed {
-        // The largest of as many random numbers as there are choices; those that are not allowed are below all others.
-        return allowed.select(Tensor::rand(allowed.shape(), device), -1.0).argmax(-1);
-    }
-    match space {
-        Space::Discrete(k) => Tensor::randint(&[n], 0, *k as i32, device),
-        Space::MultiDiscrete(choices) => {
-            let each: Vec<Tensor> = choices.iter().map(|k| Tensor::randint(&[n], 0, *k as i32, device)).collect();
-            Tensor::stack(&each, -1)
-        }
-        Space::Box { shape, .. } => {
-            let unit = Tensor::rand(&[&[n][..], shape].concat(), device) * 2.0 - 1.0;
-            scaled(space, &unit)
-        }
-    }
-}
-
-/// Values of choices `[.., choices]`, those that are not `allowed` (as many bools) below all others: for the largest one.
-pub(crate) fn allowed_values(values: Tensor, allowed: Option<&Tensor>) -> Tensor {
-    let least = f64::from(f32::MIN);
-    allowed.map_or_else(|| values.clone(), |mask| mask.reshape(values.shape()).select(&values, least))
-}
-
-/// From `-1..1` to the bounds of a space of real numbers.
-pub(crate) fn scaled(space: &Space, unit: &Tensor) -> Tensor {
-    let Space::Box { shape, low, high } = space else { return unit.clone() };
-    let tensor = |f: &dyn Fn(f64, f64) -> f64| {
-        let values: Vec<f32> = low.iter().zip(high).map(|(&l, &h)| f(l, h) as f32).collect();
-        Tensor::from_vec(values, shape, unit.device())
-    };
-    unit * tensor(&|l, h| (h - l) / 2.0) + tensor(&|l, h| (h + l) / 2.0)
-}
-
-/// The inverse of [`scaled`].
-pub(crate) fn unscaled(space: &Space, action: &Tensor) -> Tensor {
-    let Space::Box { shape, low, high } = space else { return action.clone() };
-    let tensor = |f: &dyn Fn(f64, f64) -> f64| {
-        let values: Vec<f32> = low.iter().zip(high).map(|(&l, &h)| f(l, h) as f32).collect();
-        Tensor::from_vec(values, shape, action.device())
-    };
-    (action - tensor(&|l, h| (h + l) / 2.0)) * tensor(&|l, h| 2.0 / (h - l))
-}
-
 impl<L: Learner> OffPolicy<L> {
     /// An algorithm of one's own: `learner` gets the environment, for its spaces.
     ///
@@ -226,7 +181,7 @@ impl<L: Learner> OffPolicy<L> {
             Program::inference(&device.clone(), move |()| {
                 let space = worlds.environment().action_space();
                 let rollout = Rollout::collect(&worlds, steps, |_| {
-                    let action = random_actions(&space, worlds.allowed().as_ref(), worlds.count(), &device);
+                    let action = space.random(worlds.allowed().as_ref(), worlds.count(), &device);
                     (action.clone(), action)
                 });
                 replay.write(&rollout.finite());
@@ -373,6 +328,15 @@ impl<L: Learner> OffPolicy<L> {
         self.done = self.cycles.get().item()? as u64;
         Ok(())
     }
+}
+
+/// A network and its target, which begins with the same numbers.
+pub(crate) fn with_target<N: Module>(network: impl Fn() -> Result<N>) -> Result<(N, N)> {
+    let (trained, target) = (network()?, network()?);
+    for (to, from) in target.parameters().iter().zip(trained.parameters()) {
+        to.assign(&from.get());
+    }
+    Ok((trained, target))
 }
 
 /// Moves target variables towards the trained ones: `target += tau (trained - target)`; Polyak averaging.

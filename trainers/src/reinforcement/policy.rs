@@ -55,29 +55,16 @@ impl Head {
     /// Actions `[seeds, batch, ..]` as an environment takes them: `[seeds * batch, ..]`, real ones within their bounds.
     #[track_caller]
     pub(super) fn for_environment(&self, action: &Tensor) -> Tensor {
-        let n = action.size(0) * action.size(1);
-        let sizes = [&[n][..], &self.space.shape()].concat();
-        let action = action.reshape(sizes.as_slice());
-        match &self.space {
-            Space::Box { shape, low, high } => {
-                let bound = |values: &[f64]| {
-                    let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
-                    Tensor::from_vec(values, shape, action.device())
-                };
-                action.maximum(bound(low)).minimum(bound(high))
-            }
-            _ => action,
-        }
+        self.space.clamped(&self.space.for_environment(action))
     }
 
     /// A random action; its log-probability is noted.
     #[track_caller]
     pub(super) fn choose(&self, distribution: &Distribution) -> Choice {
         let action = distribution.sample();
-        let n = action.size(0) * action.size(1);
-        let flat = [&[n][..], &action.shape()[2..]].concat();
-        let noted = vec![distribution.log_probability(&action).reshape([n])];
-        Choice { kept: action.reshape(flat.as_slice()), acted: self.for_environment(&action), noted }
+        let kept = self.space.for_environment(&action);
+        let noted = vec![distribution.log_probability(&action).flatten(0)];
+        Choice { acted: self.space.clamped(&kept), kept, noted }
     }
 }
 

@@ -9,7 +9,7 @@ pub mod recurrent;
 use anygrad_core::nn::Module;
 use anygrad_core::{DType, Device, Result, Tensor, Tensors, Var};
 
-use super::clip::ClipBySeed;
+use super::clip::ClippedAdam;
 use super::distribution::Distribution;
 use super::environment::Environment;
 use super::host::HostEnvironments;
@@ -21,8 +21,6 @@ use super::rollout::{Choice, Rollout};
 use super::space::Space;
 pub use config::PpoConfig;
 
-use crate::optim::{Adam, AdamConfig, Optimizer};
-
 /// Proximal policy optimisation of any [`Environment`] with one discrete or several real actions.
 pub type Ppo = OnPolicy<PpoLearner>;
 
@@ -31,9 +29,7 @@ pub type Ppo = OnPolicy<PpoLearner>;
 pub struct PpoLearner {
     config: PpoConfig,
     agent: ActorCritic,
-    parameters: Vec<Var>,
-    adam: Adam,
-    clip: ClipBySeed,
+    optimizer: ClippedAdam,
     rewards: Option<RewardScale>,
     passes: Passes,
 }
@@ -99,20 +95,14 @@ impl PpoLearner {
         } else {
             agent
         };
-        let parameters = agent.parameters();
-        // CleanRL's epsilon; norms are taken per seed, so the optimizer does not clip.
-        let adam = AdamConfig { lr: config.learning_rate, eps: 1e-5, ..AdamConfig::default() };
-        let adam = Adam::with(parameters.clone(), adam)?;
         let n = config.seeds * config.environments;
         let rewards = config.normalize_rewards.then(|| RewardScale::new(config.seeds, n, config.gamma, device));
         Ok(PpoLearner {
-            clip: ClipBySeed::new(&adam, &parameters, config.max_norm)?,
+            optimizer: ClippedAdam::new(agent.parameters(), config.learning_rate, config.anneal, config.max_norm)?,
             rewards: rewards.transpose()?,
             passes: Passes::new(config.seeds, device)?,
             config,
             agent,
-            parameters,
-            adam,
         })
     }
 }
@@ -137,11 +127,7 @@ impl OnLearner for PpoLearner {
     }
 
     fn begin(&self, progress: f64) -> Result<()> {
-        if self.config.anneal {
-            self.adam.set_learning_rate(self.config.learning_rate * (1.0 - progress))
-        } else {
-            Ok(())
-        }
+        self.optimizer.begin(progress)
     }
 
     fn prepare(&self, all: &Rollout) -> (Batch, Tensor) {
@@ -175,22 +161,23 @@ impl OnLearner for PpoLearner {
     }
 
     fn learn(&self, part: &Batch, last: &Tensor) -> Tensor {
-        let (config, adam) = (&self.config, &self.adam);
-        let flat = [adam.all().clone()].into_iter().chain(adam.moments());
-        let flat = flat.filter(|var| config.max_divergence.is_some() && var.len() == adam.all().len());
-        let before: Vec<(Var, Tensor)> = flat.map(|var| (var.clone(), var.get())).collect();
+        let config = &self.config;
+        let before = config.max_divergence.map(|limit| {
+            let flat = self.optimizer.flat().into_iter();
+            (limit, flat.map(|var| (var.clone(), var.get())).collect::<Vec<_>>())
+        });
         let distribution = self.agent.actor.distribution_of(&part.observation, part.allowed.as_ref());
         let (loss, told) = loss(&distribution, &self.agent.value_of(&part.observation), part, config);
-        adam.apply(&self.clip.apply(adam, &loss.gradients(&self.parameters)));
-        match config.max_divergence {
-            Some(limit) => self.passes.finish((adam, &self.clip), &before, &told, (last, limit)),
+        self.optimizer.descend(&loss);
+        match before {
+            Some((limit, before)) => self.passes.finish(&self.optimizer, &before, &told, (last, limit)),
             None => told,
         }
     }
 
     fn variables(&self) -> Vec<(String, Var)> {
         let mut all = self.agent.named_variables();
-        let others = self.adam.state().into_iter().chain(self.rewards.iter().flat_map(RewardScale::variables));
+        let others = self.optimizer.state().into_iter().chain(self.rewards.iter().flat_map(RewardScale::variables));
         all.extend(others.map(|var| (var.name(), var)));
         all
     }
@@ -225,15 +212,14 @@ impl Passes {
     /// returns what is told.
     fn finish(
         &self,
-        (adam, clip): (&Adam, &ClipBySeed),
+        optimizer: &ClippedAdam,
         before: &[(Var, Tensor)],
         told: &Tensor,
         (last, limit): (&Tensor, f64),
     ) -> Tensor {
         let on = self.on.get();
-        let kept = clip.by_element(&on).gt(0.5);
+        let kept = optimizer.by_element(&on).gt(0.5);
         for (var, old) in before {
-            debug_assert_eq!(var.len(), adam.all().len());
             var.assign(&kept.select(var.get(), old));
         }
         let told = on.gt(0.5).unsqueeze(0).select(told, self.told.get());

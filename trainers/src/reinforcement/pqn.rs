@@ -6,18 +6,16 @@
 use anygrad_core::nn::Module;
 use anygrad_core::{DType, Device, Error, Result, Tensor, Tensors, Var};
 
-use super::clip::ClipBySeed;
+use super::clip::ClippedAdam;
 use super::environment::Environment;
 use super::evaluate::Actor;
 use super::host::HostEnvironments;
 use super::network::{Layers, Network, Start};
-use super::off_policy::{allowed_values, random_actions};
 use super::on_policy::{OnLearner, OnPolicy, Portions};
 use super::policy::by_seed;
 use super::returns::Experience;
 use super::rollout::{Choice, Rollout};
-use super::space::Space;
-use crate::optim::{Adam, AdamConfig, Optimizer};
+use super::space::{Space, allowed_values};
 
 /// What a [`Pqn`] does; defaults are CleanRL's.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,9 +81,7 @@ pub struct PqnLearner {
     config: PqnConfig,
     actions: Space,
     network: Network,
-    parameters: Vec<Var>,
-    adam: Adam,
-    clip: ClipBySeed,
+    optimizer: ClippedAdam,
     /// Probability of a random action, `[1]`.
     chance: Var,
 }
@@ -134,17 +130,13 @@ impl PqnLearner {
         // Weights as CleanRL's: orthogonal rows of length sqrt(2), the last layer's of length 1.
         let start = Start::Orthogonal { hidden: std::f64::consts::SQRT_2, last: 1.0 };
         let network = Network::new(config.portions.seeds, observations, &config.layers, choices, start, device)?;
-        let parameters = network.parameters();
-        let adam = AdamConfig { lr: config.learning_rate, eps: 1e-5, ..AdamConfig::default() };
-        let adam = Adam::with(parameters.clone(), adam)?;
+        let PqnConfig { learning_rate, anneal, max_norm, .. } = config;
         Ok(PqnLearner {
-            clip: ClipBySeed::new(&adam, &parameters, config.max_norm)?,
+            optimizer: ClippedAdam::new(network.parameters(), learning_rate, anneal, max_norm)?,
             chance: Var::try_new("pqn.chance", &Tensor::full(&[1], config.exploration.0, DType::F32, device))?,
             actions: actions.clone(),
             config,
             network,
-            parameters,
-            adam,
         })
     }
 }
@@ -169,7 +161,7 @@ impl OnLearner for PqnLearner {
 
     fn explore(&self, observation: &Tensor, _: &Tensor, allowed: Option<&Tensor>) -> Choice {
         let (n, device) = (observation.size(0), observation.device());
-        let random = random_actions(&self.actions, allowed, n, device);
+        let random = self.actions.random(allowed, n, device);
         let best = self.act(observation, allowed, &[]);
         let action = Tensor::rand(&[n], device).lt(self.chance.get()).select(&random, best);
         (action.clone(), action).into()
@@ -183,11 +175,7 @@ impl OnLearner for PqnLearner {
         let (start, end) = self.config.exploration;
         let chance = start + (end - start) * (progress / self.config.exploration_share).min(1.0);
         self.chance.write(&[chance as f32])?;
-        if self.config.anneal {
-            self.adam.set_learning_rate(self.config.learning_rate * (1.0 - progress))
-        } else {
-            Ok(())
-        }
+        self.optimizer.begin(progress)
     }
 
     fn prepare(&self, all: &Rollout) -> (Batch, Tensor) {
@@ -217,13 +205,13 @@ impl OnLearner for PqnLearner {
         let values = self.network.forward(&part.observation);
         let chosen = (&values * part.action.one_hot(values.size(-1)).cast(DType::F32)).sum(-1);
         let loss = (chosen - &part.goal).square().mean(-1);
-        self.adam.apply(&self.clip.apply(&self.adam, &loss.sum(..).gradients(&self.parameters)));
+        self.optimizer.descend(&loss.sum(..));
         loss.detach().unsqueeze(0)
     }
 
     fn variables(&self) -> Vec<(String, Var)> {
         let mut all = self.network.named_variables();
-        all.extend(self.adam.state().into_iter().map(|var| (var.name(), var)));
+        all.extend(self.optimizer.state().into_iter().map(|var| (var.name(), var)));
         all
     }
 }

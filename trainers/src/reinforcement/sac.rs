@@ -11,7 +11,7 @@ use super::distribution::SquashedGaussian;
 use super::environment::Environment;
 use super::evaluate::Actor;
 use super::network::{Activation, Mlp, Start};
-use super::off_policy::{Learner, OffPolicy, OffPolicyConfig, Update, scaled, unscaled};
+use super::off_policy::{Learner, OffPolicy, OffPolicyConfig, Update};
 use super::policy::{by_seed, inputs};
 use super::replay::Sample;
 use super::space::Space;
@@ -108,8 +108,7 @@ impl SoftLearner {
 
     /// From `[seeds, batch, k]` in `-1..1` to what the environment takes.
     fn for_environment(&self, action: &Tensor) -> Tensor {
-        let n = action.size(0) * action.size(1);
-        scaled(&self.space, &action.reshape([&[n][..], &self.space.shape()].concat().as_slice()))
+        self.space.scaled(&self.space.for_environment(action))
     }
 }
 
@@ -139,7 +138,7 @@ impl Learner for SoftLearner {
         let (next, log) = self.distribution(&sample.next).sample();
         let value = self.critics.least(true, &sample.next, &next) - log * &weight;
         let goal = &sample.reward + &sample.discount * value;
-        let action = unscaled(&self.space, &sample.action);
+        let action = self.space.unscaled(&sample.action);
         let ([loss_critic, value], error) = self.critics.learn(sample, &action, &goal);
 
         let (action, log) = self.distribution(&sample.observation).sample();

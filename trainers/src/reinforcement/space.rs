@@ -1,6 +1,6 @@
 //! [`Space`]: what observations and actions look like.
 
-use anygrad_core::{DType, Error, Result};
+use anygrad_core::{DType, Device, Error, Result, Tensor};
 
 /// The values that an observation or an action may take.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,5 +85,63 @@ impl Space {
             }
             _ => Ok(()),
         }
+    }
+
+    /// `n` elements drawn uniformly, `[n, ..]`; of choices among those `allowed`, bool `[n, choices]`, if not all are.
+    pub(super) fn random(&self, allowed: Option<&Tensor>, n: usize, device: &Device) -> Tensor {
+        if let Some(allowed) = allowed {
+            // The largest of as many random numbers as there are choices; those that are not allowed are below all others.
+            return allowed.select(Tensor::rand(allowed.shape(), device), -1.0).argmax(-1);
+        }
+        match self {
+            Space::Discrete(k) => Tensor::randint(&[n], 0, *k as i32, device),
+            Space::MultiDiscrete(choices) => {
+                let each: Vec<Tensor> = choices.iter().map(|k| Tensor::randint(&[n], 0, *k as i32, device)).collect();
+                Tensor::stack(&each, -1)
+            }
+            Space::Box { shape, .. } => self.scaled(&(Tensor::rand(&[&[n][..], shape].concat(), device) * 2.0 - 1.0)),
+        }
+    }
+
+    /// Elements `[seeds, batch, numbers]` as environments take them: `[seeds * batch, ..]`.
+    #[track_caller]
+    pub(super) fn for_environment(&self, x: &Tensor) -> Tensor {
+        x.reshape([&[x.size(0) * x.size(1)][..], &self.shape()].concat().as_slice())
+    }
+
+    /// From `-1..1` to the bounds of real numbers.
+    pub(super) fn scaled(&self, unit: &Tensor) -> Tensor {
+        let bounds = |f: &dyn Fn(f64, f64) -> f64| self.of_bounds(f, unit.device());
+        unit * bounds(&|low, high| (high - low) / 2.0) + bounds(&|low, high| (high + low) / 2.0)
+    }
+
+    /// The inverse of [`Space::scaled`].
+    pub(super) fn unscaled(&self, x: &Tensor) -> Tensor {
+        let bounds = |f: &dyn Fn(f64, f64) -> f64| self.of_bounds(f, x.device());
+        (x - bounds(&|low, high| (high + low) / 2.0)) * bounds(&|low, high| 2.0 / (high - low))
+    }
+
+    /// Real numbers cut off at their bounds; choices as they are.
+    pub(super) fn clamped(&self, x: &Tensor) -> Tensor {
+        if !matches!(self, Space::Box { .. }) {
+            return x.clone();
+        }
+        let bound = |f: &dyn Fn(f64, f64) -> f64| self.of_bounds(f, x.device());
+        x.maximum(bound(&|low, _| low)).minimum(bound(&|_, high| high))
+    }
+
+    /// A function of the lower and the upper bound of each real number, in the space's shape.
+    fn of_bounds(&self, f: &dyn Fn(f64, f64) -> f64, device: &Device) -> Tensor {
+        let Space::Box { shape, low, high } = self else { unreachable!("choices have no bounds") };
+        let values: Vec<f32> = low.iter().zip(high).map(|(&low, &high)| f(low, high) as f32).collect();
+        Tensor::from_vec(values, shape, device)
+    }
+}
+
+/// Values of choices `[.., choices]`, those that are not `allowed` (as many bools) below all others: for the largest one.
+pub(super) fn allowed_values(values: Tensor, allowed: Option<&Tensor>) -> Tensor {
+    match allowed {
+        Some(mask) => mask.reshape(values.shape()).select(&values, f64::from(f32::MIN)),
+        None => values,
     }
 }

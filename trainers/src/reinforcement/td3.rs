@@ -10,7 +10,7 @@ use super::critics::{Critics, named, optimizer};
 use super::environment::Environment;
 use super::evaluate::Actor;
 use super::network::{Activation, Mlp, Start};
-use super::off_policy::{Learner, OffPolicy, OffPolicyConfig, Update, constant, follow, scaled, unscaled};
+use super::off_policy::{Learner, OffPolicy, OffPolicyConfig, Update, constant, follow, with_target};
 use super::policy::{by_seed, inputs};
 use super::replay::Sample;
 use super::space::Space;
@@ -100,10 +100,7 @@ impl DeterministicLearner {
         let (seen, acts, seeds) = (inputs(&world.observation_space())?, space.len(), config.common.seeds);
         let sizes = [&[seen][..], &config.hidden, &[acts]].concat();
         let net = || Mlp::new(seeds, &sizes, Activation::Relu, Start::Uniform, device);
-        let (actor, target) = (net()?, net()?);
-        for (to, from) in target.parameters().iter().zip(actor.parameters()) {
-            to.assign(&from.get());
-        }
+        let (actor, target) = with_target(net)?;
         let rate = config.learning_rate;
         let critics = Critics::new(config.critics, seeds, seen + acts, &config.hidden, rate, device)?;
         Ok(DeterministicLearner { adam: Adam::new(actor.parameters(), rate), config, space, actor, target, critics })
@@ -111,8 +108,7 @@ impl DeterministicLearner {
 
     /// From `[seeds, batch, k]` in `-1..1` to what the environment takes.
     fn for_environment(&self, action: &Tensor) -> Tensor {
-        let n = action.size(0) * action.size(1);
-        scaled(&self.space, &action.reshape([&[n][..], &self.space.shape()].concat().as_slice()))
+        self.space.scaled(&self.space.for_environment(action))
     }
 }
 
@@ -143,7 +139,7 @@ impl Learner for DeterministicLearner {
         let noise = (Tensor::randn(next.shape(), next.device()) * deviation).clamp(-bound, bound);
         let next = (next + noise).clamp(-1.0, 1.0);
         let goal = &sample.reward + &sample.discount * self.critics.least(true, &sample.next, &next);
-        let (told, error) = self.critics.learn(sample, &unscaled(&self.space, &sample.action), &goal);
+        let (told, error) = self.critics.learn(sample, &self.space.unscaled(&sample.action), &goal);
         if (number + 1).is_multiple_of(self.config.delay) {
             let action = self.actor.forward(&sample.observation.flatten(2)).tanh();
             let loss = self.critics.first(&sample.observation, &action).mean(-1).sum(..) * -1.0;

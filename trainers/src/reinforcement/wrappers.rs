@@ -4,7 +4,6 @@
 use anygrad_core::{Device, Error, Result, Tensor};
 
 use super::environment::{Environment, Step};
-use super::off_policy::scaled;
 use super::space::Space;
 
 /// Cuts episodes off after so many steps, or not at all.
@@ -180,6 +179,6 @@ impl<E: Environment> Environment for ScaledActions<E> {
     }
 
     fn step(&self, state: &[Tensor], action: &Tensor) -> Step {
-        self.environment.step(state, &scaled(&self.environment.action_space(), action))
+        self.environment.step(state, &self.environment.action_space().scaled(action))
     }
 }

@@ -46,7 +46,7 @@ pub struct PpoConfig {
     /// Whether networks see observations shifted and scaled by their running mean and deviation; false.
     pub normalize_observations: bool,
     /// Whether rewards are divided by the running deviation of discounted returns; false. Worth it where returns are far from
-    /// order one: actor and critic share [`PpoConfig::max_norm`], of which a critic's large errors leave the actor nothing.
+    /// order one, which critics learn slowly (and `clip_value` is a length in their units).
     pub normalize_rewards: bool,
     /// Layers of actor and critic each; 64 and 64 with tanh.
     pub layers: Layers,

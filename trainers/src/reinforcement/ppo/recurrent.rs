@@ -10,8 +10,7 @@ use anygrad_core::nn::module::Visitor;
 use anygrad_core::{DType, Device, Error, Result, Tensor, Tensors, Var};
 
 use super::{Batch, PpoConfig, explained, loss};
-use crate::optim::{Adam, AdamConfig, Optimizer};
-use crate::reinforcement::clip::ClipBySeed;
+use crate::reinforcement::clip::ClippedAdam;
 use crate::reinforcement::critics::named;
 use crate::reinforcement::distribution::Distribution;
 use crate::reinforcement::environment::Environment;
@@ -48,9 +47,7 @@ pub type RecurrentPpo = OnPolicy<RecurrentLearner>;
 pub struct RecurrentLearner {
     config: RecurrentConfig,
     net: Net,
-    parameters: Vec<Var>,
-    adam: Adam,
-    clip: ClipBySeed,
+    optimizer: ClippedAdam,
     /// Hidden numbers and cells now, and when the present rollout began, `[2, seeds, environments, memory]`.
     now: Var,
     start: Var,
@@ -210,20 +207,15 @@ impl RecurrentLearner {
         device: &Device,
     ) -> Result<RecurrentLearner> {
         let net = Net::new(observations, actions, &config, device)?;
-        let parameters = net.parameters();
-        let adam = AdamConfig { lr: config.ppo.learning_rate, eps: 1e-5, ..AdamConfig::default() };
-        let adam = Adam::with(parameters.clone(), adam)?;
-        let (seeds, n) = (config.ppo.seeds, config.ppo.environments);
+        let PpoConfig { seeds, environments: n, learning_rate, anneal, max_norm, .. } = config.ppo;
         let var = |name: &str, shape: &[usize]| Var::try_new(format!("memory.{name}"), &Tensor::zeros(shape, device));
         Ok(RecurrentLearner {
-            clip: ClipBySeed::new(&adam, &parameters, config.ppo.max_norm)?,
+            optimizer: ClippedAdam::new(net.parameters(), learning_rate, anneal, max_norm)?,
             now: var("now", &[2, seeds, n, config.memory])?,
             start: var("start", &[2, seeds, n, config.memory])?,
             goes_on: var("goes_on", &[seeds, n])?,
             config,
             net,
-            parameters,
-            adam,
         })
     }
 }
@@ -271,8 +263,7 @@ impl OnLearner for RecurrentLearner {
     }
 
     fn begin(&self, progress: f64) -> Result<()> {
-        let PpoConfig { anneal, learning_rate, .. } = self.config.ppo;
-        if anneal { self.adam.set_learning_rate(learning_rate * (1.0 - progress)) } else { Ok(()) }
+        self.optimizer.begin(progress)
     }
 
     fn prepare(&self, all: &Rollout) -> (Sequences, Tensor) {
@@ -332,13 +323,14 @@ impl OnLearner for RecurrentLearner {
         let (distribution, value) =
             self.net.heads(&hidden.reshape([config.seeds, flat.value.size(1), hidden.size(-1)]), flat.allowed.as_ref());
         let (loss, told) = loss(&distribution, &value, &flat, config);
-        self.adam.apply(&self.clip.apply(&self.adam, &loss.gradients(&self.parameters)));
+        self.optimizer.descend(&loss);
         told
     }
 
     fn variables(&self) -> Vec<(String, Var)> {
         let mut all = named("agent", &self.net);
-        let others = self.adam.state().into_iter().chain([self.now.clone(), self.start.clone(), self.goes_on.clone()]);
+        let others =
+            self.optimizer.state().into_iter().chain([self.now.clone(), self.start.clone(), self.goes_on.clone()]);
         all.extend(others.map(|var| (var.name(), var)));
         all
     }
