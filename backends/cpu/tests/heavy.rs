@@ -129,6 +129,54 @@ fn products_whose_rows_are_reduced() {
 }
 
 #[test]
+fn numbers_of_extrema_of_products() {
+    // Scores are whole numbers, exact in any order, and often equal; then some that are not numbers, and infinite ones.
+    for (m, n, k) in [
+        (1, 6, 1),
+        (700, 64, 32),
+        (50, 10, 7),
+        (33, 13, 100),
+        (9, 9, 4),
+        (17, 128, 256),
+        (20, 9, 300),
+        (5, 3, 8),
+        (0, 9, 3),
+    ] {
+        for (which, added) in [(Extremum::Min, 0), (Extremum::Max, 1), (Extremum::Min, 2)] {
+            let Kernel { core, mut inputs, .. } = matmul(&[], m, n, k, DType::F32, [false, true], false);
+            let mut body = vec![Inst::Core];
+            let mut values: Vec<Vec<f64>> =
+                [(m * k, 1), (n * k, 2), (n, 3)].map(|(len, seed)| numbers(len, seed)).into();
+            values.iter_mut().flatten().for_each(|x| *x = (*x * 2.0).round());
+            if added > 0 {
+                body.push(Inst::Load { input: 2, layout: Layout::of(View::contiguous(&[1, n]).expand(&[m, n])) });
+                body.push(if added == 1 { Inst::Binary(Binary::Add, 0, 1) } else { Inst::Binary(Binary::Add, 1, 0) });
+                inputs.push(slice(DType::F32, n));
+            } else {
+                values.pop();
+            }
+            if m == n {
+                // A number per row beside those per column: another kernel, of the same sizes.
+                body.push(Inst::Load { input: 0, layout: Layout::of(View::contiguous(&[m])) });
+                body.push(Inst::Binary(Binary::Add, body.len() - 2, body.len() - 1));
+            }
+            body.push(Inst::ArgReduce(which, body.len() - 1));
+            let outputs = vec![output(body.len() - 1, DType::I32, &[m])];
+            let kernel = Kernel { core, outer: vec![m], inner: vec![n], inputs, body, outputs };
+            check(&kernel, &values, 0.0);
+            if m > 0 {
+                for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                    let mut values = values.clone();
+                    values[0][m / 2 * k] = odd;
+                    values[1][n / 2 * k] = odd;
+                    check(&kernel, &values, 0.0);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn products_of_a_matrix_with_itself() {
     for (n, k) in [(1, 1), (5, 3), (37, 12), (150, 40), (130, 5000), (300, 400)] {
         for swap in [[false, true], [true, false]] {
@@ -212,9 +260,16 @@ fn convolutions_and_their_gradients() {
 
 #[test]
 fn scatters() {
-    for (before, count, size, after) in
-        [(1, 50, 7, 1), (3, 20, 5, 4), (1, 300, 40, 128), (2, 0, 3, 3), (1, 10, 0, 2), (20, 9, 4, 33)]
-    {
+    for (before, count, size, after) in [
+        (1, 50, 7, 1),
+        (3, 20, 5, 4),
+        (1, 300, 40, 128),
+        (2, 0, 3, 3),
+        (1, 10, 0, 2),
+        (20, 9, 4, 33),
+        (1, 2500, 9, 1),
+        (1, 4100, 5, 21),
+    ] {
         for dtype in [DType::F32, DType::F16, DType::F64, DType::I32, DType::U32] {
             for shared in [false, true] {
                 let full = View::contiguous(&[before, count, after]);

@@ -9,6 +9,7 @@ mod geometry;
 mod lanes;
 mod matmul;
 mod micro;
+mod nearest;
 mod panel;
 mod real;
 mod scan;
@@ -94,6 +95,7 @@ impl Job<'_> {
 #[derive(Debug)]
 pub(crate) enum Heavy {
     Matmul(matmul::Product),
+    Nearest(nearest::Nearest),
     Conv(Box<conv::Convolution>),
     Attention(attention::Flash),
     Scatter(scatter::Sums),
@@ -105,7 +107,10 @@ impl Heavy {
     /// Prepares the core of a verified kernel (which has one).
     pub(crate) fn new(kernel: &Kernel, threads: usize) -> Heavy {
         match &kernel.core {
-            Core::Matmul(p) => Heavy::Matmul(matmul::Product::new(kernel, p, threads)),
+            Core::Matmul(p) => match nearest::Nearest::new(kernel, p) {
+                Some(nearest) => Heavy::Nearest(nearest),
+                None => Heavy::Matmul(matmul::Product::new(kernel, p, threads)),
+            },
             Core::Conv(p) => Heavy::Conv(Box::new(conv::Convolution::new(kernel, p, threads))),
             Core::Attention(p) => Heavy::Attention(attention::Flash::new(kernel, p, threads)),
             Core::Scatter(p) => Heavy::Scatter(scatter::Sums::new(kernel, p)),
@@ -128,6 +133,7 @@ impl Heavy {
     pub(crate) fn scratch(&self) -> usize {
         match self {
             Heavy::Matmul(product) => product.scratch(),
+            Heavy::Nearest(nearest) => nearest.scratch(),
             Heavy::Conv(conv) => conv.scratch(),
             Heavy::Attention(flash) => flash.scratch(),
             _ => 0,
@@ -140,7 +146,8 @@ impl Heavy {
             Heavy::Matmul(product) => product.shared(),
             Heavy::Conv(conv) => conv.shared(),
             Heavy::Sort(sort) => sort.shared(),
-            Heavy::Attention(_) | Heavy::Scatter(_) | Heavy::Scan(_) => 0,
+            Heavy::Scatter(sums) => sums.shared(),
+            Heavy::Nearest(_) | Heavy::Attention(_) | Heavy::Scan(_) => 0,
         }
     }
 
@@ -148,6 +155,7 @@ impl Heavy {
     pub(crate) fn run(&self, crew: &mut Crew, job: &Job<'_>) -> bool {
         match self {
             Heavy::Matmul(product) => product.run(crew, job),
+            Heavy::Nearest(nearest) => nearest.run(crew, job),
             Heavy::Conv(conv) => conv.run(crew, job),
             Heavy::Attention(flash) => flash.run(crew, job),
             Heavy::Scatter(sums) => sums.run(crew, job),
@@ -160,6 +168,7 @@ impl Heavy {
     pub(crate) fn explain(&self) -> String {
         match self {
             Heavy::Matmul(product) => product.explain(),
+            Heavy::Nearest(nearest) => nearest.explain(),
             Heavy::Conv(conv) => conv.explain(),
             Heavy::Attention(flash) => flash.explain(),
             Heavy::Scatter(_) => "scatter".to_string(),

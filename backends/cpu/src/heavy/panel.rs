@@ -153,13 +153,13 @@ number!(f32, |x| math::exp(F32::<FUSED>(x)).0, lanes::turns().map(|turns| turns.
 number!(f64, f64::exp, None::<unsafe fn(Rows<f64>, *mut f64)>, 12, 3);
 
 /// How a left side lies.
-mod left {
+pub(super) mod left {
     /// Anyhow.
-    pub(super) const ANY: u8 = 0;
+    pub(in super::super) const ANY: u8 = 0;
     /// In rows whose numbers are neighbours.
-    pub(super) const ROWS: u8 = 1;
+    pub(in super::super) const ROWS: u8 = 1;
     /// Packed: the numbers of one step are neighbours, and the next step's follow.
-    pub(super) const STEPS: u8 = 2;
+    pub(in super::super) const STEPS: u8 = 2;
 }
 
 /// Steps that are written out where the left side's addresses are known up to constants: 88 to 99 % of the peak.
@@ -216,6 +216,33 @@ unsafe fn rows<T: Number, const R: usize, const LEFT: u8, const FUSED: bool>(
     (c, c_row): (*mut T, usize),
     add: bool,
 ) {
+    // SAFETY: the caller's promise.
+    let mut sums = unsafe { sums::<T, R, LEFT, FUSED>(k, a, (b, b_row)) };
+    for (r, sum) in sums.iter_mut().enumerate() {
+        let to = c.wrapping_add(r * c_row).cast::<Row<T>>();
+        // SAFETY: as above.
+        unsafe {
+            if add {
+                let old = to.read_unaligned();
+                for lane in 0..LANES {
+                    sum[lane] = old[lane] + sum[lane];
+                }
+            }
+            to.write_unaligned(*sum);
+        }
+    }
+}
+
+/// `R` rows of [`product`], in registers.
+///
+/// # Safety
+/// As for [`product`].
+#[inline(always)]
+pub(super) unsafe fn sums<T: Number, const R: usize, const LEFT: u8, const FUSED: bool>(
+    k: usize,
+    a: Matrix<T>,
+    (b, b_row): (*const T, usize),
+) -> [Row<T>; R] {
     let mut sums = [[T::default(); LANES]; R];
     let across = match LEFT {
         left::ROWS => 1,
@@ -237,22 +264,10 @@ unsafe fn rows<T: Number, const R: usize, const LEFT: u8, const FUSED: bool>(
         unsafe { step::<T, R, LEFT, FUSED>(&mut sums, a.row, x, y) };
         (x, y) = (x.wrapping_add(across), y.wrapping_add(b_row));
     }
-    for (r, sum) in sums.iter_mut().enumerate() {
-        let to = c.wrapping_add(r * c_row).cast::<Row<T>>();
-        // SAFETY: as above.
-        unsafe {
-            if add {
-                let old = to.read_unaligned();
-                for lane in 0..LANES {
-                    sum[lane] = old[lane] + sum[lane];
-                }
-            }
-            to.write_unaligned(*sum);
-        }
-    }
+    sums
 }
 
-/// One step of [`rows`], from a place of the left and a row of the right side on.
+/// One step of [`sums`], from a place of the left and a row of the right side on.
 #[inline(always)]
 unsafe fn step<T: Number, const R: usize, const LEFT: u8, const FUSED: bool>(
     sums: &mut [Row<T>; R],

@@ -1,6 +1,9 @@
 //! Scatter-add: updates are taken in rising order, so sums have one order whatever the threads do. Lanes along `before`
-//! and `after` are independent and shared by threads.
+//! and `after` are independent and shared by threads; many updates of few places are cut into parts instead, by the shape alone, each
+//! with sums of its own, which are added up in order: so each thread reads whole rows.
 #![expect(unsafe_code, reason = "buffers are raw memory; bounds were verified when the kernel was compiled")]
+
+use std::ops::Range;
 
 use anygrad_core::DType;
 use anygrad_core::kernel::{Kernel, Scatter};
@@ -8,7 +11,7 @@ use anygrad_core::view::View;
 use half::f16;
 
 use super::Job;
-use crate::crew::Crew;
+use crate::crew::{Crew, Shared};
 
 /// A prepared scatter.
 #[derive(Debug)]
@@ -59,6 +62,7 @@ impl Box3 {
 trait Summed: Copy {
     type Sum: Copy + Default;
     fn add(sum: Self::Sum, x: Self) -> Self::Sum;
+    fn join(a: Self::Sum, b: Self::Sum) -> Self::Sum;
 }
 
 macro_rules! summed {
@@ -69,6 +73,10 @@ macro_rules! summed {
             fn add($a: $sum, $x: $stored) -> $sum {
                 $body
             }
+            #[inline(always)]
+            fn join(a: $sum, b: $sum) -> $sum {
+                <$sum as Summed>::add(a, b)
+            }
         }
     };
 }
@@ -78,6 +86,9 @@ summed!(f16, f32, |a, x| a + x.to_f32());
 summed!(f64, f64, |a, x| a + x);
 summed!(i32, i32, |a, x| a.wrapping_add(x));
 summed!(u32, u32, |a, x| a.wrapping_add(x));
+
+/// Updates of a part at least.
+const PART: usize = 1024;
 
 impl Sums {
     pub(super) fn new(kernel: &Kernel, p: &Scatter) -> Sums {
@@ -109,16 +120,51 @@ impl Sums {
         if self.before * self.size * self.after == 0 {
             return true;
         }
+        let cost = self.before * self.after * (self.size / 8 + self.count / 2);
+        let core = Shared(job.io.core.get().cast::<T::Sum>());
+        let parts = self.parts();
+        if parts > 1 {
+            let sums = Shared(job.extra.get().cast::<T::Sum>());
+            let (places, each) = (self.size * self.after, self.count.div_ceil(parts));
+            let ran = crew.run(parts, cost, |part, _| {
+                let updates = part * each..((part + 1) * each).min(self.count);
+                self.plain_lanes::<T>(job, sums.get().wrapping_add(part * places), (0, 0, self.after), updates);
+            });
+            for place in 0..places {
+                // SAFETY: the workspace holds the sums of all parts, which are finished; the core's place is ours alone.
+                unsafe {
+                    let all = (1..parts).map(|part| *sums.get().add(part * places + place));
+                    *core.get().add(place) = all.fold(*sums.get().add(place), T::join);
+                }
+            }
+            return ran;
+        }
         // Tasks along `after` write whole cache lines.
         let width = if self.before >= 8 { self.after } else { self.after.div_ceil(8).next_multiple_of(16) };
         let columns = self.after.div_ceil(width);
         let plain = self.is_plain();
-        let cost = self.before * self.after * (self.size / 8 + self.count / 2);
         crew.run(self.before * columns, cost, |task, _| {
             let (row, from) = (task / columns, task % columns * width);
             let to = (from + width).min(self.after);
-            if plain { self.plain_lanes::<T>(job, row, from, to) } else { self.lanes::<T>(job, row, from, to) }
+            if plain {
+                let core = core.get().wrapping_add(row * self.size * self.after);
+                self.plain_lanes::<T>(job, core, (row, from, to), 0..self.count);
+            } else {
+                self.lanes::<T>(job, row, from, to);
+            }
         })
+    }
+
+    /// Parts that updates are cut into; 1 where these are too few beside the places, or there are rows enough to share.
+    fn parts(&self) -> usize {
+        let few = self.size * 8 <= self.count && self.before == 1 && self.after <= 1024;
+        if few && self.is_plain() { (self.count / PART).clamp(1, 8) } else { 1 }
+    }
+
+    /// Bytes of shared workspace: the sums of parts.
+    pub(super) fn shared(&self) -> usize {
+        let size = if self.dtype == DType::F64 { 8 } else { 4 };
+        if self.parts() > 1 { self.parts() * self.size * self.after * size } else { 0 }
     }
 
     /// Whether whole rows along `after` go to one place each and nothing is masked: then addresses are steps.
@@ -129,31 +175,76 @@ impl Sums {
         full(index) && full(updates) && beside && i32::try_from(self.size).is_ok()
     }
 
-    /// As [`Sums::lanes`], where addresses are steps.
-    fn plain_lanes<T: Summed>(&self, job: &Job<'_>, row: usize, from: usize, to: usize) {
+    /// As [`Sums::lanes`], where addresses are steps: some of the updates of lanes `from..to`, to sums `[size, after]`.
+    fn plain_lanes<T: Summed>(&self, job: &Job<'_>, to: *mut T::Sum, lanes: (usize, usize, usize), some: Range<usize>) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn v3<T: Summed>(
+                sums: &Sums,
+                job: &Job<'_>,
+                to: *mut T::Sum,
+                lanes: (usize, usize, usize),
+                some: Range<usize>,
+            ) {
+                sums.steps::<T>(job, to, lanes, some);
+            }
+            if crate::tile::level() >= 3 {
+                // SAFETY: the machine has these extensions.
+                return unsafe { v3::<T>(self, job, to, lanes, some) };
+            }
+        }
+        self.steps::<T>(job, to, lanes, some);
+    }
+
+    #[inline(always)]
+    fn steps<T: Summed>(
+        &self,
+        job: &Job<'_>,
+        to: *mut T::Sum,
+        (row, from, end): (usize, usize, usize),
+        some: Range<usize>,
+    ) {
         /// Lanes added at once.
         const SIDE: usize = 16;
-        let core = job.io.core.get().cast::<T::Sum>().wrapping_add(row * self.size * self.after + from);
-        let start = |view: &Box3, k: usize| view.offset + row as isize * view.strides[0] + k as isize * view.strides[2];
+        let core = to.wrapping_add(from);
+        let start = |view: &Box3, k: usize| {
+            let [before, count, after] = view.strides;
+            view.offset + row as isize * before + some.start as isize * count + k as isize * after
+        };
         let [mut index, mut updates] = [(&self.index, 0), (&self.updates, from)].map(|((_, view), k)| start(view, k));
+        let steps = [self.index.1.strides[1], self.updates.1.strides[1]];
         let (numbers, values) =
             (job.io.inputs[self.index.0].get().cast::<u32>(), job.io.inputs[self.updates.0].get().cast::<T>());
-        // SAFETY: (also below) the core's place holds `before x size x after` sums, these lanes are this task's alone; verified views
-        // give elements inside of the inputs.
-        let sums = |s: usize| unsafe { std::slice::from_raw_parts_mut(core.wrapping_add(s * self.after), to - from) };
-        (0..self.size).for_each(|s| sums(s).fill(T::Sum::default()));
-        for _ in 0..self.count {
+        let (size, after, lanes) = (self.size, self.after, end - from);
+        for s in 0..size {
+            // SAFETY: (also below) there is room for `size x after` sums, these lanes are this task's alone; verified views give
+            // elements inside of the inputs.
+            unsafe { std::slice::from_raw_parts_mut(core.wrapping_add(s * after), lanes) }.fill(T::Sum::default());
+        }
+        for _ in some {
             // SAFETY: as above. A negative number is a large one without its sign.
             let s = unsafe { *numbers.offset(index) } as usize;
-            if s < self.size {
-                // SAFETY: as above.
-                let x = unsafe { std::slice::from_raw_parts(values.offset(updates), to - from) };
-                let (sums, last) = sums(s).as_chunks_mut::<SIDE>();
-                let (x, rest) = x.as_chunks::<SIDE>();
-                sums.iter_mut().zip(x).for_each(|(sums, x)| (0..SIDE).for_each(|i| sums[i] = T::add(sums[i], x[i])));
-                last.iter_mut().zip(rest).for_each(|(sum, &x)| *sum = T::add(*sum, x));
+            if s < size {
+                let (sums, x) = (core.wrapping_add(s * after), values.wrapping_offset(updates));
+                let mut lane = 0;
+                while lane + SIDE <= lanes {
+                    // SAFETY: as above.
+                    unsafe {
+                        let (to, x) = (sums.add(lane).cast::<[T::Sum; SIDE]>(), x.add(lane).cast::<[T; SIDE]>());
+                        let (mut sum, x) = (to.read_unaligned(), x.read_unaligned());
+                        (0..SIDE).for_each(|i| sum[i] = T::add(sum[i], x[i]));
+                        to.write_unaligned(sum);
+                    }
+                    lane += SIDE;
+                }
+                while lane < lanes {
+                    // SAFETY: as above.
+                    unsafe { *sums.add(lane) = T::add(*sums.add(lane), *x.add(lane)) };
+                    lane += 1;
+                }
             }
-            (index, updates) = (index + self.index.1.strides[1], updates + self.updates.1.strides[1]);
+            (index, updates) = (index + steps[0], updates + steps[1]);
         }
     }
 
