@@ -203,6 +203,7 @@ fn an_end_before_convergence_is_said() {
     assert!(!model.converged && model.warnings.iter().any(|w| w.contains("not converged")), "{model}");
     let huge = table(&[1e30, 2e30, -1e30, 3e30, 0.0, 1e30], 2);
     says(Pca::default().fit(&device, &huge), &["scale the data down"]);
+    says(KMeans { clusters: 2, ..Default::default() }.fit(&device, &huge), &["scale the data down"]);
 }
 
 #[test]

@@ -161,17 +161,19 @@ pub(crate) fn ranges(rows: usize, width: usize) -> Vec<(usize, usize)> {
     (0..count).map(|i| (i * each, ((i + 1) * each).min(rows))).filter(|(start, end)| start < end).collect()
 }
 
-/// What `work` gives for about equal parts of a range, in order, each part on a thread of its own.
+/// What `work` gives for about equal parts of a range, in order: the first part on this thread, each other on one of its own.
 pub(crate) fn by_threads<R: Send>(range: Range<usize>, work: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let each = range.len().div_ceil(threads).max(1);
     let part = |start: usize| start..(start + each).min(range.end);
     let work = &work;
     thread::scope(|scope| {
-        let starts = range.clone().step_by(each);
+        let starts = range.clone().step_by(each).skip(1);
         let started: Vec<_> = starts.clone().map(|start| scope.spawn(move || work(part(start)))).collect();
+        let first = (!range.is_empty()).then(|| work(part(range.start)));
         // A thread that panicked has its part computed here, where the panic is seen.
-        started.into_iter().zip(starts).map(|(t, start)| t.join().unwrap_or_else(|_| work(part(start)))).collect()
+        let others = started.into_iter().zip(starts);
+        first.into_iter().chain(others.map(|(t, start)| t.join().unwrap_or_else(|_| work(part(start))))).collect()
     })
 }
 

@@ -5,22 +5,23 @@
 //! 1,797 digits take it 1.5 s of processor time, where the tree alone on the host, and the rest on the device, took 4 to 7.
 
 mod attraction;
+mod descent;
 mod host;
 mod tree;
 
 use std::fmt::{Display, Formatter};
 use std::ops::Range;
 
-use anygrad_core::{Device, Program, Result, Tensor, Var};
+use anygrad_core::{Device, Result, Tensor};
 
 use super::neighbors::nearest_rows;
 use super::pca::{Components, Pca};
-use super::resume::{STATE, Unfinished, check, copied, state};
+use super::resume::{STATE, Unfinished, check, state};
 use super::store::{Model, Parts};
-use super::{Rows, Run, by_threads, ranges, rows, total, wrong};
+use super::{Rows, Run, by_threads, rows, wrong};
 use crate::events::Listener;
-use attraction::{Attraction, Joint};
-use host::Host;
+use attraction::Joint;
+use descent::{State, Step};
 
 const METHOD: &str = "t-sne";
 
@@ -232,122 +233,6 @@ impl Tsne {
         }
         Ok(())
     }
-}
-
-/// What a descent is at, each `[rows, dimensions]`.
-struct State {
-    points: Tensor,
-    velocity: Tensor,
-    gains: Tensor,
-}
-
-/// Iterations by one of the two ways.
-enum Step {
-    Exact(Flow, Program<'static, (), Tensor>),
-    Tree(Host),
-}
-
-impl Step {
-    fn new(joint: &Joint, state: &State, rate: f64, angle: Option<f64>) -> Result<Step> {
-        if let Some(angle) = angle {
-            return Ok(Step::Tree(Host::new(joint, state, angle, rate)?));
-        }
-        let device = state.points.device();
-        let attraction = Attraction::new(joint, state.points.shape()[0], device)?;
-        let flow = Flow::new(state)?;
-        let step = flow.clone();
-        let program = Program::inference(device, move |()| {
-            let (push, mass) = all_pairs(&step.points.get());
-            step.descend(&attraction, rate, &push, &mass)
-        });
-        Ok(Step::Exact(flow, program))
-    }
-
-    /// Iterates; the length of the last gradient, and the divergence before it, less its constant part.
-    fn run(&mut self, times: usize, exaggeration: f64, momentum: f64) -> Result<[f64; 2]> {
-        match self {
-            Step::Exact(flow, program) => {
-                flow.settings.write(&[exaggeration as f32, momentum as f32])?;
-                let looked = program.run_times(times, ())?.to_f64()?;
-                Ok([looked[0], looked[1]])
-            }
-            Step::Tree(host) => Ok(host.run(times, exaggeration, momentum)),
-        }
-    }
-
-    fn state(&self, device: &Device) -> Result<State> {
-        match self {
-            Step::Exact(flow, _) => Ok(State {
-                points: copied(&flow.points.get())?,
-                velocity: copied(&flow.velocity.get())?,
-                gains: copied(&flow.gains.get())?,
-            }),
-            Step::Tree(host) => host.state(device),
-        }
-    }
-}
-
-/// The state of the descent on the device.
-#[derive(Clone)]
-struct Flow {
-    points: Var,
-    velocity: Var,
-    gains: Var,
-    /// Exaggeration and momentum.
-    settings: Var,
-}
-
-impl Flow {
-    fn new(state: &State) -> Result<Flow> {
-        Ok(Flow {
-            points: Var::try_new("points", &state.points)?,
-            velocity: Var::try_new("velocity", &state.velocity)?,
-            gains: Var::try_new("gains", &state.gains)?,
-            settings: Var::try_new("settings", &Tensor::zeros(&[2], state.points.device()))?,
-        })
-    }
-
-    /// One iteration, with the repulsion's sums of all points and of all pairs: gives the length of the gradient, and the
-    /// divergence less its constant part.
-    fn descend(&self, attraction: &Attraction, rate: f64, push: &Tensor, mass: &Tensor) -> Tensor {
-        let y = self.points.get();
-        let (exaggeration, momentum) = (self.settings.get().narrow(0, 0, 1), self.settings.get().narrow(0, 1, 1));
-        let (pull, apart) = attraction.of(&y);
-        // A row and itself are 0 apart, which only the sum must not count.
-        let mass = mass - y.shape()[0] as f64;
-        let gradient = (pull * exaggeration - push / &mass) * 4.0;
-        let (speed, gain) = (self.velocity.get(), self.gains.get());
-        let gain = (&speed * &gradient).lt(0.0).select(&gain + 0.2, &gain * 0.8).maximum(0.01);
-        let speed = speed * momentum - &gradient * &gain * rate;
-        self.points.assign(&(&y + &speed));
-        self.velocity.assign(&speed);
-        self.gains.assign(&gain);
-        let divergence = mass.ln() + apart;
-        Tensor::stack(&[gradient.square().sum(()).sqrt(), divergence], 0)
-    }
-}
-
-/// The repulsion of all pairs of points `[n, m]`: `sum_j near² (y_i - y_j)`, and the sum of `near` over all pairs.
-fn all_pairs(y: &Tensor) -> (Tensor, Tensor) {
-    let (n, m) = (y.shape()[0], y.shape()[1]);
-    let with_ones = Tensor::cat(&[y.clone(), Tensor::ones(&[n, 1], y.device())], 1);
-    let (mut push, mut mass) = (Vec::new(), Vec::new());
-    for (start, end) in ranges(n, n) {
-        let apart: Vec<Tensor> = (0..m)
-            .map(|axis| {
-                let column = y.narrow(1, axis, 1);
-                column.narrow(0, start, end - start) - column.t()
-            })
-            .collect();
-        let Some(squares) = total(apart.iter().map(Tensor::square)) else { continue };
-        // sum_j w (y_i - y_j) = y_i sum_j w - sum_j w y_j: one product with w = near².
-        let near = (squares + 1.0).recip();
-        let sums = near.square().matmul(&with_ones);
-        let own = y.narrow(0, start, end - start) * sums.narrow(1, m, 1);
-        push.push(own - sums.narrow(1, 0, m));
-        mass.push(near.sum(1).sum(()));
-    }
-    (Tensor::cat(&push, 0), total(mass).unwrap_or_else(|| y.sum(())))
 }
 
 /// For each row the probabilities of its `k` neighbours: Gaussian in the distance, as wide as makes their perplexity (two to

@@ -3,8 +3,8 @@
 
 use anygrad_core::{Device, Result, Tensor};
 
-use super::State;
 use super::attraction::Joint;
+use super::descent::State;
 use super::tree::{LANES, Tree};
 use crate::unsupervised::by_threads;
 
@@ -83,7 +83,7 @@ impl Host {
         Ok(Host { lists, angle: angle as f32, rate: rate as f32, points, velocity, gains })
     }
 
-    /// As [`super::Step::run`].
+    /// As [`super::descent::Step::run`].
     pub(super) fn run(&mut self, times: usize, exaggeration: f64, momentum: f64) -> [f64; 2] {
         let mut looked = [0.0; 2];
         for left in (0..times).rev() {
