@@ -2,7 +2,7 @@
 //! phases of split stages.
 
 use super::execute::{self, Tile};
-use super::{Op, Program, Shape, Source, What, reduce};
+use super::{Op, Program, Shape, Source, What, accumulate};
 use crate::crew::{Crew, Shared};
 
 /// The buffers of one kernel: first elements of its slices.
@@ -51,7 +51,7 @@ impl Program {
                         execute::run(&mut tile, &code.before);
                         self.steps(&mut tile, stage, 0, self.inner);
                         let ended = self.accumulators.iter().filter(|a| a.stage == stage);
-                        ended.for_each(|a| reduce::conclude_all(&tile, a));
+                        ended.for_each(|a| accumulate::conclude_all(&tile, a));
                     }
                     execute::run(&mut tile, &self.after);
                 }
@@ -75,7 +75,7 @@ impl Program {
         if code.is_empty() {
             return;
         }
-        self.accumulators.iter().filter(|a| a.stage == stage).for_each(|a| reduce::reset(tile, a));
+        self.accumulators.iter().filter(|a| a.stage == stage).for_each(|a| accumulate::reset(tile, a));
         let mut at = from;
         tile.step = 0;
         if matches!(code, [Op { what: What::SumColumns { .. }, .. }, ..]) {
@@ -132,21 +132,18 @@ impl Program {
         self.replay(&mut tile, stage, partials);
         self.steps(&mut tile, stage, part * chunk, ((part + 1) * chunk).min(self.inner));
         for (number, a) in self.accumulators.iter().enumerate().filter(|(_, a)| a.stage == stage) {
-            reduce::settle(&tile, a);
-            for lane in 0..tile.outer_lanes {
-                partials.put(number, part, at + lane, reduce::partial(&tile, a, lane));
-            }
+            accumulate::settle(&tile, a);
+            accumulate::partial(&tile, a, partials.row(number, part, at, tile.outer_lanes));
         }
     }
 
     /// Joins the partial results of a stage.
     fn join(&self, partials: Partials, stage: usize) {
         for (number, a) in self.accumulators.iter().enumerate().filter(|(_, a)| a.stage == stage) {
-            for point in 0..self.outer {
-                let parts = (1..partials.chunks).map(|part| partials.get(number, part, point));
-                let joined = parts.fold(partials.get(number, 0, point), |sum, next| reduce::join(a, sum, next));
-                partials.put(number, partials.chunks, point, joined);
-            }
+            let row = |part: usize| partials.row(number, part, 0, self.outer);
+            let joined = row(partials.chunks);
+            joined.copy_from_slice(row(0));
+            (1..partials.chunks).for_each(|part| accumulate::join(a, joined, row(part)));
         }
     }
 
@@ -167,10 +164,8 @@ impl Program {
             execute::run(tile, &code.before);
             if earlier < stage {
                 for (number, a) in self.accumulators.iter().enumerate().filter(|(_, a)| a.stage == earlier) {
-                    for lane in 0..tile.outer_lanes {
-                        let joined = partials.get(number, partials.chunks, tile.outer_start + lane);
-                        reduce::conclude(tile, a, lane, joined);
-                    }
+                    let joined = partials.row(number, partials.chunks, tile.outer_start, tile.outer_lanes);
+                    accumulate::conclude(tile, a, joined);
                 }
             }
         }
@@ -185,20 +180,14 @@ struct Partials {
     outer: usize,
 }
 
-#[expect(unsafe_code, reason = "the workspace of partial results is raw memory")]
 impl Partials {
-    fn place(self, accumulator: usize, part: usize, point: usize) -> *mut (u64, i32) {
-        self.start.get().wrapping_add((accumulator * (self.chunks + 1) + part) * self.outer + point)
-    }
-
-    fn put(self, accumulator: usize, part: usize, point: usize, partial: (u64, i32)) {
-        // SAFETY: `Program::shared` bytes were reserved for exactly these places, 16 bytes each, and one task writes each.
-        unsafe { self.place(accumulator, part, point).write(partial) };
-    }
-
-    fn get(self, accumulator: usize, part: usize, point: usize) -> (u64, i32) {
-        // SAFETY: as in `put`; written before, by a phase that has ended.
-        unsafe { self.place(accumulator, part, point).read() }
+    /// Those of `n` points of `outer` from `at` on, of a chunk, or joined (behind the last chunk). Nobody holds a row twice: one task
+    /// writes it, and it is read after that.
+    #[expect(unsafe_code, reason = "the workspace of partial results is raw memory")]
+    fn row<'a>(self, accumulator: usize, part: usize, at: usize, n: usize) -> &'a mut [(u64, i32)] {
+        let start = self.start.get().wrapping_add((accumulator * (self.chunks + 1) + part) * self.outer + at);
+        // SAFETY: `Program::shared` bytes were reserved for exactly these places, 16 bytes each, all of them plain numbers.
+        unsafe { std::slice::from_raw_parts_mut(start, n) }
     }
 }
 

@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use super::drive::Io;
-use super::{Op, Program, Register, What, maps, moves, reduce};
+use super::{Op, Program, Register, What, accumulate, maps, moves, reduce};
 
 /// Where a tile stands and its registers.
 pub(super) struct Tile<'a> {
@@ -238,9 +238,9 @@ fn run_all<L: Level, const FUSED: bool>(tile: &mut Tile<'_>, ops: &[Op]) {
             What::Expand { wide: true, from } => reduce::expand::<u64>(tile, from, result),
             What::Reduce(how, lane, x) => reduce::rows::<L>(tile, how, lane, x, result),
             What::ArgReduce(which, lane, x) => apart!(L, reduce::arg_rows::<L>(tile, which, lane, x, result)),
-            What::Accumulate(number) => apart!(L, reduce::accumulate::<L>(tile, number)),
+            What::Accumulate(number) => apart!(L, accumulate::step::<L>(tile, number)),
             What::SumColumns { accumulator, input, access } => {
-                apart!(L, reduce::columns(tile, accumulator, input, access));
+                apart!(L, accumulate::columns(tile, accumulator, input, access));
             }
             What::Aim { output, access } => moves::aim(tile, result, output, access),
             What::Fused(ref fused) => {

@@ -9,6 +9,7 @@
 //! `execute` runs operations on one tile, each a loop that becomes vector code; it is compiled for AVX-512, AVX2 and
 //! the baseline, and chosen at run time. Chunks depend on shapes alone, so results do not depend on threads.
 
+mod accumulate;
 mod blocks;
 mod drive;
 mod execute;
@@ -122,7 +123,7 @@ enum What {
     ArgReduce(Extremum, Lane, Register),
     /// Into the accumulator of that number.
     Accumulate(usize),
-    /// All steps of a chunk at once: columns of f32 that lie side by side are added up as they are (see `reduce::columns`).
+    /// All steps of a chunk at once: columns of f32 that lie side by side are added up as they are (see `accumulate::columns`).
     SumColumns {
         accumulator: usize,
         input: usize,
