@@ -309,3 +309,21 @@ fn random_numbers_have_their_moments() {
     assert_close(&order, &(0..50).map(f64::from).collect::<Vec<_>>());
     assert_eq!(Tensor::permutation(5, &d).dtype(), DType::I32);
 }
+
+#[test]
+fn equal_numbers_are_there_without_a_kernel() {
+    let device = crate::testing::device();
+    for (value, len) in [(0.0, 100_000), (-0.0, 5), (2.5, 7), (2.5, 100_000), (f64::NEG_INFINITY, 1), (3.0, 0)] {
+        let x = Tensor::full(&[len], value, DType::F32, &device)
+            .realize()
+            .expect("realized")
+            .to_vec::<f32>()
+            .expect("read");
+        assert_eq!(x.len(), len);
+        assert!(x.iter().all(|x| x.to_bits() == (value as f32).to_bits()), "{value} x {len}");
+    }
+    let truths = Tensor::full(&[5], 1.0, DType::Bool, &device).realize().expect("realized").to_vec::<bool>();
+    assert_eq!(truths.expect("read"), [true; 5]);
+    let whole = Tensor::full(&[3], -7.0, DType::I32, &device).realize().expect("realized").to_vec::<i32>();
+    assert_eq!(whole.expect("read"), [-7; 3]);
+}
