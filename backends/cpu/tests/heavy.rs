@@ -158,9 +158,11 @@ fn numbers_of_extrema_of_products() {
                 values.pop();
             }
             if m == n {
-                // A number per row beside those per column: another kernel, of the same sizes.
-                body.push(Inst::Load { input: 0, layout: Layout::of(View::contiguous(&[m])) });
+                // A number per row beside those per column, which changes nothing: another kernel, of the same sizes.
+                body.push(Inst::Load { input: inputs.len(), layout: Layout::of(View::contiguous(&[m])) });
                 body.push(Inst::Binary(Binary::Add, body.len() - 2, body.len() - 1));
+                inputs.push(slice(DType::F32, m));
+                values.push((0..m).map(|row| 100.0 * row as f64).collect());
             }
             body.push(Inst::ArgReduce(which, body.len() - 1));
             let outputs = vec![output(body.len() - 1, DType::I32, &[m])];
