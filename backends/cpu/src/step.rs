@@ -14,6 +14,9 @@ use crate::heavy::{self, Heavy};
 use crate::memory::Bytes;
 use crate::tile::{Io, Program, prepare};
 
+/// Partial sums that one step keeps at most while another takes them on.
+const MOST_BYTES: usize = 1 << 20;
+
 /// See the head of this file.
 #[derive(Debug)]
 pub(crate) struct Step {
@@ -73,7 +76,8 @@ impl Step {
         let Some(sums) = other.sums() else { return Ok(()) };
         let part = sums.parts().unwrap_or(1);
         // One size of parts, so that all are taken up together.
-        let room = self.carries.len() < CARRIED && self.part.is_none_or(|known| known == part);
+        let alike = self.part.is_none_or(|known| known == part);
+        let room = self.carries.len() < CARRIED && alike && sums.shared <= MOST_BYTES;
         if room && self.heavy.as_mut().is_some_and(|heavy| heavy.align(sums.table(), part)) {
             self.part = Some(part);
             self.carries.push(number);
