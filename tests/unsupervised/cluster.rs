@@ -1,6 +1,6 @@
 //! Clustering against the known optimum of the digits.
 
-use anygrad::data::Draws;
+use anygrad::data::{Draws, LabelledImages};
 use anygrad::events::{Event, Flow};
 use anygrad::prelude::*;
 use anygrad::unsupervised::*;
@@ -118,4 +118,25 @@ fn a_listener_hears_iterations_and_can_stop_them() {
     let model = KMeans { clusters: 10, ..Default::default() }.fit_with(&device, &x, &mut listener).expect("fits");
     assert!(!model.converged && model.warnings.len() == 1, "{model}");
     assert!(heard[0].starts_with("Begin") && heard.last().expect("some").contains("stopped"), "{heard:?}");
+}
+
+#[test]
+fn inputs_of_a_data_set_are_rows() {
+    let bytes = include_bytes!("../../examples/data/digits.csv.gz");
+    let images = LabelledImages::from_csv("digits", bytes, [1, 8, 8], 16).expect("embedded");
+    for device in devices() {
+        let (pixels, _) = digits(&device);
+        let inputs = Inputs::new(&images, &device).expect("one row");
+        assert_eq!(inputs.dimensions().expect("known"), (1797, 64));
+        let tile = inputs.tile(5, 3, &device).expect("three rows").to_vec::<f32>().expect("read");
+        // The data set scales pixels from 0..=16 to 0..=1.
+        let expected = (pixels.slice(0, 5..8) / 16.0).to_vec::<f32>().expect("read");
+        assert!(tile.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 1e-6), "{tile:?} {expected:?}");
+        assert!(inputs.tile(1796, 2, &device).is_err());
+        let config = MiniBatchKMeans { clusters: 10, seed: 3, ..Default::default() };
+        let model = config.fit(&device, &inputs).expect("a fit");
+        assert_eq!(model.predict(&inputs).expect("labels").shape(), [1797]);
+        let narrow = model.predict(&pixels.slice(1, 0..8)).expect_err("other features").to_string();
+        assert!(narrow.contains("8 features") && narrow.contains("64"), "{narrow}");
+    }
 }

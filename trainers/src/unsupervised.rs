@@ -2,7 +2,7 @@
 //!
 //! One shape for all: a configuration with public fields and `Default`; `fit(&device, &data)` gives a model that
 //! predicts or transforms, is saved and loaded (one safetensors file with JSON in its header), and prints a summary. Data is
-//! any [`Rows`]: a tensor, an ndarray array, or a reader that hands out rows.
+//! any [`Rows`]: a tensor, an ndarray array, the [`Inputs`] of a data set, or a reader that hands out rows.
 //!
 //! Long fits have a `fit_with` that tells a [`Listener`] of each iteration (a [`Progress`](crate::progress::Progress) bar is one).
 //! The listener can stop it, and so can Ctrl-C: the model is then as far as it got, it is saved like any other, and `resume` goes on
@@ -54,7 +54,7 @@ pub use mixture::{Covariance, GaussianMixture, GaussianMixtureModel};
 pub use nmf::{Nmf, NmfModel};
 pub use pca::{Components, IncrementalPca, Pca, PcaModel, Solver};
 pub use representation::{Autoencoder, Contrastive, Likelihood, Masked, Noise, Vae, VaeConfig};
-pub use rows::Rows;
+pub use rows::{Inputs, Rows};
 pub use store::Model;
 pub use tsne::{Embedding, Repulsion, Tsne};
 pub use umap::{Umap, UmapEmbedding};

@@ -3,10 +3,8 @@
 //! The core writes straight into an output where that output takes one value per point in row-major order; else into the
 //! shared workspace. The body then runs over ranges of points that the core has just finished, while they are in cache.
 
-use anygrad_core::DType;
 use anygrad_core::kernel::{Core, Inst, Kernel};
-
-use anygrad_core::Result;
+use anygrad_core::{DType, Result};
 
 use crate::carry::{CARRIED, Carried};
 use crate::crew::{Crew, Shared};

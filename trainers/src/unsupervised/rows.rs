@@ -4,6 +4,7 @@ use anygrad_core::{DType, Device, Element, Result, Tensor};
 use ndarray::{ArrayBase, Data, Ix2, s};
 
 use super::wrong;
+use crate::data::Dataset;
 use crate::data::numpy::NpyRows;
 
 /// Rows of numbers, one column per feature. Methods that stream ask for a few rows at a time, so a table may be larger than
@@ -62,6 +63,41 @@ impl Rows for NpyRows {
 
     fn tile(&self, start: usize, len: usize, device: &Device) -> Result<Tensor> {
         Tensor::try_from_slice(&self.read(start, len)?, &[len, NpyRows::dimensions(self).1], device)
+    }
+}
+
+/// The inputs of a data set (images, blocks, features of a file) as rows; further axes become columns.
+///
+/// ```ignore
+/// let model = MiniBatchKMeans::default().fit(&device, &Inputs::new(&images, &device)?)?;
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a, D: ?Sized> {
+    data: &'a D,
+    features: usize,
+}
+
+impl<'a, D: Dataset + ?Sized> Inputs<'a, D> {
+    /// Reads one row by way of `device`, to see how many numbers it has.
+    ///
+    /// # Errors
+    /// If that row cannot be read.
+    pub fn new(data: &'a D, device: &Device) -> Result<Inputs<'a, D>> {
+        let features = if data.is_empty() { 0 } else { data.batch(&[0], device)?.0.len() };
+        Ok(Inputs { data, features })
+    }
+}
+
+impl<D: Dataset + ?Sized> Rows for Inputs<'_, D> {
+    fn dimensions(&self) -> Result<(usize, usize)> {
+        Ok((self.data.len(), self.features))
+    }
+
+    fn tile(&self, start: usize, len: usize, device: &Device) -> Result<Tensor> {
+        in_range(start, len, self.data.len())?;
+        let numbers: Vec<u32> = (start..start + len).map(|row| row as u32).collect();
+        let (inputs, _) = self.data.batch(&numbers, device)?;
+        Ok(inputs.reshape([len as isize, self.features as isize]).cast(DType::F32))
     }
 }
 
